@@ -1,0 +1,65 @@
+/* Every limit of the program, by name. Where a user may need another value an option carries it,
+ * and the name here is the option's default (…_DEFAULT) or its ceiling (…_MAX). */
+#ifndef HC_BASE_LIMITS_H
+#define HC_BASE_LIMITS_H
+
+/* HTTP/1.1 (names of gunicorn's options where it has one) */
+#define HC_LIMIT_REQUEST_LINE_DEFAULT   8190 /* --limit-request-line, bytes */
+#define HC_LIMIT_REQUEST_LINE_MAX       65536
+#define HC_LIMIT_REQUEST_FIELDS_DEFAULT 100 /* --limit-request-fields, count */
+#define HC_LIMIT_REQUEST_FIELDS_MAX     1000
+#define HC_LIMIT_REQUEST_FIELD_SIZE_DEFAULT                                                        \
+    8190 /* --limit-request-field_size, bytes of one line                                          \
+          */
+#define HC_LIMIT_REQUEST_FIELD_SIZE_MAX 65536
+#define HC_LIMIT_REQUEST_HEAD           131072        /* whole head, whatever the options say */
+#define HC_LIMIT_REQUEST_BODY_DEFAULT   1073741824ULL /* --limit-request-body, bytes */
+#define HC_LIMIT_CHUNK_LINE             4096          /* chunk size with extensions, bytes */
+#define HC_LIMIT_TRAILERS               16384         /* all trailer lines together, bytes */
+#define HC_LIMIT_BODY_MEMORY                                                                       \
+    65536 /* of a request or response body; the rest is spooled to a file */
+#define HC_LIMIT_RESPONSE_HEAD   262144 /* bytes of an application's status and headers */
+#define HC_LIMIT_RESPONSE_FIELDS 1000
+#define HC_LIMIT_SPOOL_BYTES     (4ULL << 30) /* of one response that a client is slow to take */
+#define HC_LIMIT_PIPELINE_BYTES  16384        /* read ahead while a request is being answered */
+
+/* TLS and certificates */
+#define HC_LIMIT_CERT_BYTES            65536  /* one certificate in DER */
+#define HC_LIMIT_CERT_CHAIN            10     /* certificates a peer may send, leaf included */
+#define HC_LIMIT_CERT_CHAIN_BYTES      100000 /* all of them: SSL_CTX_set_max_cert_list */
+#define HC_LIMIT_CHAIN_DEPTH           8      /* intermediates in a verified chain */
+#define HC_LIMIT_SERIAL_OCTETS         20     /* RFC 5280 section 4.1.2.2 */
+#define HC_LIMIT_NAME_ATTRIBUTES       64     /* of one distinguished name */
+#define HC_LIMIT_SANS                  256    /* subjectAltName entries of one certificate */
+#define HC_LIMIT_PEM_FILE_BYTES        (64u << 20)
+#define HC_LIMIT_CA_CERTS              4096 /* certificates in --ca-certs */
+#define HC_LIMIT_CRL_ENTRIES           10000000u
+#define HC_LIMIT_CRL_NUMBER            4096  /* CRLs in --crl */
+#define HC_LIMIT_SESSIONS_DEFAULT      20000 /* --session-cache, entries */
+#define HC_LIMIT_SESSION_BYTES_DEFAULT (256ULL << 20)
+#define HC_LIMIT_VERDICT_CACHE         4096 /* chain verdicts kept, by SHA-256 */
+#define HC_LIMIT_PASSPHRASE            1024 /* bytes */
+
+/* Connections */
+#define HC_LIMIT_CONNECTIONS_DEFAULT 10000 /* --worker-connections: open at once, whole server */
+#define HC_LIMIT_PROXY_HEADER        4096  /* PROXY protocol v1 line or v2 block */
+#define HC_LIMIT_DRAIN_BYTES                                                                       \
+    1048576 /* read and dropped after an alert or a refusal, before close */
+#define HC_LIMIT_DRAIN_MS 1000
+
+/* Lanes */
+#define HC_LIMIT_LANE_FRAME       1048576 /* payload bytes of one frame */
+#define HC_LIMIT_LANE_CERT_SLOTS  64      /* certificates a worker thread remembers */
+#define HC_LIMIT_LANES            4096    /* whole server */
+#define HC_LIMIT_WAITING_REQUESTS 4096    /* complete requests waiting for a lane, a thread */
+
+/* Everything else */
+#define HC_LIMIT_LOG_LINE       8192
+#define HC_LIMIT_CONFIG_BYTES   1048576
+#define HC_LIMIT_PATH_RULES     256
+#define HC_LIMIT_LISTENERS      64
+#define HC_LIMIT_FRONT_THREADS  64
+#define HC_LIMIT_WORKERS        256
+#define HC_LIMIT_WORKER_THREADS 256
+
+#endif
