@@ -1,0 +1,36 @@
+/* Non-blocking TLS input and output, with one contract: octets done, or what to wait for, or why it is over. */
+#ifndef HC_TLS_IO_H
+#define HC_TLS_IO_H
+
+#include <openssl/ssl.h>
+
+#include "base/err.h"
+#include "base/slice.h"
+
+typedef enum hc_tls_result {
+    HC_TLS_DONE,       /* the handshake is complete, or `*done` octets were moved */
+    HC_TLS_WANT_READ,
+    HC_TLS_WANT_WRITE,
+    HC_TLS_CLOSED, /* close_notify, or the socket ended */
+    HC_TLS_FAILED, /* fatal: the alert, where there is one to send, was handed to the socket */
+} hc_tls_result;
+
+/* What made a handshake fail, told from OpenSSL's error queue (which is emptied). */
+typedef enum hc_tls_failure {
+    HC_TLS_FAILURE_OTHER,           /* protocol error, peer gone … */
+    HC_TLS_FAILURE_PEER_ALERT,      /* the client ended it: it does not trust us, perhaps */
+    HC_TLS_FAILURE_NO_CERTIFICATE,  /* required and none came */
+    HC_TLS_FAILURE_REFUSED,         /* our verify hook said no */
+    HC_TLS_FAILURE_KEY_NOT_PROVEN,  /* CertificateVerify did not verify */
+    HC_TLS_FAILURE_MALFORMED,       /* the client's certificate could not be decoded, or was too long */
+    HC_TLS_FAILURE_NOT_TLS,         /* "GET / HTTP/1.1" in clear, for instance */
+    HC_TLS_FAILURE_VERSION,         /* no protocol version or cipher in common */
+} hc_tls_failure;
+
+hc_tls_result hc_tls_handshake(SSL *ssl, hc_tls_failure *failure, hc_err *err);
+hc_tls_result hc_tls_read(SSL *ssl, uint8_t *into, size_t room, size_t *done, hc_err *err);
+hc_tls_result hc_tls_write(SSL *ssl, hc_slice octets, size_t *done, hc_err *err);
+/* Sends close_notify once; does not wait for the peer's. */
+void hc_tls_close_notify(SSL *ssl);
+
+#endif
