@@ -18,18 +18,22 @@ typedef struct hc_channel {
     size_t fd_count;
     int out_fd;      /* goes with the octet at out_fd_at; -1: none. Stays the caller's: closed by it after the flush */
     size_t out_fd_at;
-    size_t consume_next; /* the frame handed out last: dropped at the next read */
+    size_t consume_next; /* octets of `in` that were handed out: dropped before more is received */
 } hc_channel;
 
 void hc_channel_init(hc_channel *c, int fd);
 /* Frees buffers and closes received descriptors; not `fd`. */
 void hc_channel_done(hc_channel *c);
 
-/* The next whole frame; `payload` lives until the next call. 0, -HC_EAGAIN, -HC_ECLOSED (end between frames),
- * -HC_EFORMAT (broken or cut frame), -HC_EIO. A frame with HC_LANE_HAS_FD has its descriptor in `fd` (taken by the
- * caller), else -1. */
+/* The next whole frame; `payload` lives until the next call. 0, -HC_EAGAIN (would block; or a signal came), -HC_ECLOSED
+ * (end between frames), -HC_EFORMAT (broken or cut frame, a descriptor missing or too many), -HC_EIO, -HC_ENOMEM. A frame
+ * with HC_LANE_HAS_FD has its descriptor in `fd` (taken by the caller, close-on-exec), else -1. After -HC_EFORMAT the
+ * lane is of no more use. */
 int hc_channel_read(hc_channel *c, hc_lane_header *header, hc_slice *payload, int *fd, hc_err *err) HC_MUST_CHECK;
-/* Writes c->out; 0 when all is written, -HC_EAGAIN, -HC_ECLOSED (EPIPE), -HC_EIO. */
+/* The next frame (or the finding that it is broken) is there: hc_channel_read will make no system call. */
+bool hc_channel_has_frame(const hc_channel *c);
+/* Writes c->out; 0 when all is written (and the buffer empty again), -HC_EAGAIN (would block; or a signal came),
+ * -HC_ECLOSED (EPIPE), -HC_EIO. */
 int hc_channel_flush(hc_channel *c, hc_err *err) HC_MUST_CHECK;
 
 #endif

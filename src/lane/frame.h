@@ -16,6 +16,9 @@
 #define HC_LANE_PROTOCOL     1 /* changes with any change to this file */
 #define HC_LANE_HEADER_BYTES 8
 #define HC_LANE_NO_SLOT      0xffffu
+#define HC_LANE_VARIABLES    1024  /* of one certificate or of the server, at most */
+#define HC_LANE_HEADERS      1000  /* of one request or response, at most */
+#define HC_LANE_DATA_PART    65536 /* a worker cuts its DATA into frames of at most this many octets */
 
 enum { HC_LANE_HAS_FD = 1 };
 
@@ -39,12 +42,14 @@ typedef struct hc_lane_header {
     uint8_t flags;
 } hc_lane_header;
 
-/* False where the size is over HC_LIMIT_LANE_FRAME, the type unknown or the zero not zero. */
+/* False where the size is over HC_LIMIT_LANE_FRAME, the type or a flag unknown or the zero not zero; `out` is then
+ * untouched. */
 bool hc_lane_header_decode(const uint8_t in[HC_LANE_HEADER_BYTES], hc_lane_header *out);
 void hc_lane_header_encode(const hc_lane_header *h, uint8_t out[HC_LANE_HEADER_BYTES]);
 
 /* Frames are appended to a buffer: begin writes a header with size 0 and returns its place in `at`; end fills it in
- * (-HC_ELIMIT where the payload is too large; the buffer is then cut back to `at`). */
+ * (-HC_ELIMIT where the payload is too large; the buffer is then cut back to `at`). The hc_lane_add_… below do both;
+ * where one fails (-HC_ENOMEM, -HC_ELIMIT) the buffer is as it was. */
 int hc_lane_begin(hc_buf *out, hc_lane_type type, uint8_t flags, size_t *at) HC_MUST_CHECK;
 int hc_lane_end(hc_buf *out, size_t at) HC_MUST_CHECK;
 
@@ -74,7 +79,8 @@ int hc_lane_add_server(hc_buf *out, const hc_lane_server *server) HC_MUST_CHECK;
 
 typedef enum hc_lane_body { HC_LANE_BODY_INLINE, HC_LANE_BODY_FILE } hc_lane_body;
 
-/* REQUEST. Fixed integers first, then field32 strings in the order of the members, then headers, then the body. */
+/* REQUEST. Fixed integers first, then field32 strings in the order of the members, then headers (u16 count, pairs), then
+ * field32 body (empty for HC_LANE_BODY_FILE, whose descriptor comes with the frame: its flags say so). */
 typedef struct hc_lane_request {
     uint64_t connection;
     uint64_t body_size;
@@ -123,6 +129,12 @@ int hc_lane_decode_head(hc_slice payload, hc_lane_head *out, hc_pair *headers, s
 typedef struct hc_lane_file {
     uint64_t offset, size;
 } hc_lane_file;
+/* For HC_LANE_FILE with its descriptor: the caller puts `fd` on the channel for the frame's first octet. */
+int hc_lane_add_file(hc_buf *out, const hc_lane_file *file) HC_MUST_CHECK;
+int hc_lane_add_hello(hc_buf *out) HC_MUST_CHECK;
+int hc_lane_add_data(hc_buf *out, hc_slice octets) HC_MUST_CHECK;
+int hc_lane_add_end(hc_buf *out, bool failed) HC_MUST_CHECK;
+int hc_lane_add_refused(hc_buf *out, hc_slice reason) HC_MUST_CHECK;
 int hc_lane_decode_file(hc_slice payload, hc_lane_file *out, hc_err *err) HC_MUST_CHECK;
 int hc_lane_decode_hello(hc_slice payload, uint32_t *protocol, hc_err *err) HC_MUST_CHECK;
 int hc_lane_decode_end(hc_slice payload, bool *failed, hc_err *err) HC_MUST_CHECK;
