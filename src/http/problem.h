@@ -5,8 +5,9 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-/* {"type":"about:blank","title":…,"status":…,"detail":…,"verdict":…}; `detail` and `verdict` may be NULL. Texts are
- * escaped; octets that are not UTF-8 become U+FFFD. */
-int hc_problem_write(hc_buf *out, int status, const char *detail, const char *verdict) HC_MUST_CHECK;
+/* {"type":"about:blank","title":…,"status":…,"detail":…,"verdict":…}; `detail` and `verdict` may be
+ * NULL. Texts are escaped; octets that are not UTF-8 become U+FFFD. */
+int hc_problem_write(hc_buf *out, int status, const char *detail,
+                     const char *verdict) HC_MUST_CHECK;
 
 #endif
