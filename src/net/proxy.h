@@ -1,12 +1,14 @@
-/* PROXY protocol, version 1 and 2: a pure decoder over bytes. Asked only about peers that the operator named. */
+/* PROXY protocol, version 1 and 2: a pure decoder over bytes. Asked only about peers that the
+ * operator named. */
 #ifndef HC_NET_PROXY_H
 #define HC_NET_PROXY_H
 
 #include "base/err.h"
 #include "net/listener.h"
 
-/* 0: a whole header; `consumed` octets of it are to be dropped, the addresses are filled in (`known` false for UNKNOWN
- * and LOCAL). -HC_EAGAIN: more octets are wanted. -HC_EFORMAT: not a PROXY header, or longer than HC_LIMIT_PROXY_HEADER. */
+/* 0: a whole header; `consumed` octets of it are to be dropped, the addresses are filled in
+ * (`known` false for UNKNOWN and LOCAL). -HC_EAGAIN: more octets are wanted. -HC_EFORMAT: not a
+ * PROXY header, or longer than HC_LIMIT_PROXY_HEADER. */
 typedef struct hc_proxy {
     bool known;
     hc_address source, destination;
