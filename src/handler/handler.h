@@ -3,7 +3,8 @@
  * A handler gets an exchange (request, body, principal, verdict) and answers through its responder; it knows nothing of
  * sockets, TLS or configuration syntax. No handler can be reached without a verdict. All calls of one exchange happen
  * on one thread; `start` must not block. The connection owns the exchange: it is alive from `start` until the handler
- * called `end` or `fail`, or the connection called `cancel`; after that the handler must not touch it. */
+ * called `end` or `fail`, was told HC_RESPONSE_COMPLETE, or the connection called `cancel`; after that the handler must
+ * not touch it. A handler may answer within `start`. */
 #ifndef HC_HANDLER_HANDLER_H
 #define HC_HANDLER_HANDLER_H
 
@@ -39,6 +40,10 @@ typedef struct hc_body {
     uint64_t size;
 } hc_body;
 
+/* `head`, `data` and `file` return HC_RESPONSE_COMPLETE when the client has all it will get (Content-Length was reached,
+ * or there is no body): the exchange has then ended, and whatever else the handler has is dropped. */
+#define HC_RESPONSE_COMPLETE 1
+
 typedef struct hc_responder {
     /* The response's head, once. -HC_EFORMAT where hc_response_check refuses it: then call `fail`. */
     int (*head)(hc_exchange *x, const hc_response_head *head, hc_err *err);
@@ -46,7 +51,9 @@ typedef struct hc_responder {
     int (*data)(hc_exchange *x, hc_slice octets, hc_err *err);
     /* A part of a regular file; takes the descriptor, also on failure. */
     int (*file)(hc_exchange *x, int fd, uint64_t offset, uint64_t size, hc_err *err);
-    /* The response is complete (fewer octets than promised: the connection is closed). Ends the exchange. */
+    /* Nothing more is at hand for now: send what there is. */
+    void (*flush)(hc_exchange *x);
+    /* The response is complete (fewer octets than promised: the connection is cut). Ends the exchange. */
     void (*end)(hc_exchange *x);
     /* No (further) response can be had: `status` as problem+json where no head was sent, else the connection is cut so
      * that the client sees a broken response. Logged with `reason`. Ends the exchange. */

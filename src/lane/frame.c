@@ -4,7 +4,7 @@
 
 static bool type_known(uint8_t type)
 {
-    return (type >= HC_LANE_CERT && type <= HC_LANE_SERVER) ||
+    return (type >= HC_LANE_CERT && type <= HC_LANE_CANCEL) ||
            (type >= HC_LANE_HELLO && type <= HC_LANE_REFUSED);
 }
 

@@ -27,6 +27,7 @@ typedef enum hc_lane_type {
     HC_LANE_CERT = 1,    /* remember these variables and certificates under a slot */
     HC_LANE_REQUEST = 2, /* answer this */
     HC_LANE_SERVER = 3,  /* once, first: variables of the server (SSL_SERVER_…), multi-process flags */
+    HC_LANE_CANCEL = 4,  /* the client is gone: stop iterating, close(), END. A late one (after END) means nothing */
     /* worker to front */
     HC_LANE_HELLO = 16,  /* u32 protocol: the application is loaded, this thread is ready */
     HC_LANE_HEAD = 17,   /* status, reason, headers */
