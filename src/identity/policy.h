@@ -1,7 +1,8 @@
 /* The client-certificate mode, and path rules that lower or raise it.
  *
- * Rules match whole path segments, the longest first, after percent-decoding ("/a" matches "/a" and "/a/b", not "/ab").
- * The loosest handshake that any rule needs is made; the rule is enforced per request. Immutable once built. */
+ * Rules match whole path segments, the longest first, after percent-decoding ("/a" matches "/a" and
+ * "/a/b", not "/ab"). The loosest handshake that any rule needs is made; the rule is enforced per
+ * request. Immutable once built. */
 #ifndef HC_IDENTITY_POLICY_H
 #define HC_IDENTITY_POLICY_H
 
@@ -32,7 +33,8 @@ typedef struct hc_policy {
 bool hc_client_cert_mode_parse(hc_slice text, hc_client_cert_mode *out);
 const char *hc_client_cert_mode_name(hc_client_cert_mode mode);
 
-/* Adds "MODE" or "/path=MODE". -HC_EINVAL with what is wrong; a path given twice with different modes is an error. */
+/* Adds "MODE" or "/path=MODE". -HC_EINVAL with what is wrong; a path given twice with different
+ * modes is an error. */
 int hc_policy_add(hc_policy *p, hc_slice text, hc_err *err) HC_MUST_CHECK;
 void hc_policy_done(hc_policy *p);
 hc_client_cert_mode hc_policy_mode_for(const hc_policy *p, hc_slice decoded_path);
@@ -45,8 +47,8 @@ typedef struct hc_handshake_policy {
 } hc_handshake_policy;
 hc_handshake_policy hc_policy_handshake(const hc_policy *p);
 
-/* What a request with this verdict gets under `mode`: HC_VERDICT_OK lets it pass to the handler (which sees the
- * connection's own verdict), anything else is the refusal's name. */
+/* What a request with this verdict gets under `mode`: HC_VERDICT_OK lets it pass to the handler
+ * (which sees the connection's own verdict), anything else is the refusal's name. */
 hc_verdict_code hc_policy_admit(hc_client_cert_mode mode, const hc_verdict *connection);
 
 #endif

@@ -1,7 +1,8 @@
-/* Who a connection is: the certificate, the chain the peer sent with it, and (with a registry) the client's record.
+/* Who a connection is: the certificate, the chain the peer sent with it, and (with a registry) the
+ * client's record.
  *
- * Immutable, reference-counted atomically: the session store and several connections may share one. The verdict is not
- * part of it, since verdicts age. */
+ * Immutable, reference-counted atomically: the session store and several connections may share one.
+ * The verdict is not part of it, since verdicts age. */
 #ifndef HC_IDENTITY_PRINCIPAL_H
 #define HC_IDENTITY_PRINCIPAL_H
 
@@ -15,14 +16,18 @@ typedef struct hc_principal {
     size_t chain_count;
 } hc_principal;
 
-/* From a handshake: `leaf` and the peer's `chain` (leaf excluded or included: it is skipped; may be NULL). */
-int hc_principal_new(X509 *leaf, STACK_OF(X509) *chain, hc_principal **out, hc_err *err) HC_MUST_CHECK;
+/* From a handshake: `leaf` and the peer's `chain` (leaf excluded or included: it is skipped; may be
+ * NULL). */
+int hc_principal_new(X509 *leaf, STACK_OF(X509) * chain, hc_principal **out,
+                     hc_err *err) HC_MUST_CHECK;
 hc_principal *hc_principal_ref(hc_principal *p);
 void hc_principal_unref(hc_principal *p);
 
 /* The verdict still stands: same generations, not past good_until. */
-bool hc_verdict_holds(const hc_verdict *v, uint64_t chain_generation, uint64_t record_generation, int64_t now_s);
+bool hc_verdict_holds(const hc_verdict *v, uint64_t chain_generation, uint64_t record_generation,
+                      int64_t now_s);
 /* Decides again, for an open connection or a resumption, from what the principal kept. */
-int hc_principal_decide(const hc_principal *p, hc_trust *t, int64_t now_s, hc_verdict *out, hc_err *err) HC_MUST_CHECK;
+int hc_principal_decide(const hc_principal *p, hc_trust *t, int64_t now_s, hc_verdict *out,
+                        hc_err *err) HC_MUST_CHECK;
 
 #endif

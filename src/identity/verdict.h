@@ -1,4 +1,5 @@
-/* The one answer of identity/: may this certificate come in, and if not, why. An enum with stable names, never a bool. */
+/* The one answer of identity/: may this certificate come in, and if not, why. An enum with stable
+ * names, never a bool. */
 #ifndef HC_IDENTITY_VERDICT_H
 #define HC_IDENTITY_VERDICT_H
 
@@ -29,9 +30,9 @@ typedef enum hc_verdict_code {
 
 typedef struct hc_verdict {
     hc_verdict_code code;
-    int error;                 /* the first X509_V_ERR_…, 0 where OpenSSL had no part in it */
-    int depth;                 /* of that error: 0 is the leaf */
-    char detail[160];          /* printable ASCII, for the log and the 403; "" where the name says it all */
+    int error;        /* the first X509_V_ERR_…, 0 where OpenSSL had no part in it */
+    int depth;        /* of that error: 0 is the leaf */
+    char detail[160]; /* printable ASCII, for the log and the 403; "" where the name says it all */
     int64_t good_until_s;      /* wall clock; past it the verdict must be made anew */
     uint64_t chain_generation; /* of the trust it rested on */
     uint64_t record_generation;

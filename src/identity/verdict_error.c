@@ -1,0 +1,96 @@
+#include "identity/verdict_error.h"
+
+#include <openssl/x509_vfy.h>
+
+#include "identity/trust.h"
+
+/* What is not here is HC_VERDICT_UNTRUSTED_ISSUER: signature, chain building, path length, name
+ * constraints. */
+static const struct {
+    int error;
+    hc_verdict_code code;
+} table[] = {
+    {X509_V_ERR_CERT_NOT_YET_VALID, HC_VERDICT_NOT_YET_VALID},
+    {X509_V_ERR_CERT_HAS_EXPIRED, HC_VERDICT_EXPIRED},
+    {X509_V_ERR_INVALID_PURPOSE, HC_VERDICT_WRONG_PURPOSE},
+    {X509_V_ERR_CERT_REVOKED, HC_VERDICT_REVOKED},
+
+    {X509_V_ERR_EE_KEY_TOO_SMALL, HC_VERDICT_WEAK_KEY},
+    {X509_V_ERR_CA_KEY_TOO_SMALL, HC_VERDICT_WEAK_KEY},
+    {X509_V_ERR_CA_MD_TOO_WEAK, HC_VERDICT_WEAK_KEY},
+
+    {X509_V_ERR_ERROR_IN_CERT_NOT_BEFORE_FIELD, HC_VERDICT_MALFORMED},
+    {X509_V_ERR_ERROR_IN_CERT_NOT_AFTER_FIELD, HC_VERDICT_MALFORMED},
+    {X509_V_ERR_INVALID_EXTENSION, HC_VERDICT_MALFORMED},
+    {X509_V_ERR_UNHANDLED_CRITICAL_EXTENSION, HC_VERDICT_MALFORMED},
+    {X509_V_ERR_UNSUPPORTED_EXTENSION_FEATURE, HC_VERDICT_MALFORMED},
+    {X509_V_ERR_UNSUPPORTED_NAME_SYNTAX, HC_VERDICT_MALFORMED},
+    {X509_V_ERR_SIGNATURE_ALGORITHM_MISMATCH, HC_VERDICT_MALFORMED},
+    {X509_V_ERR_SIGNATURE_ALGORITHM_INCONSISTENCY, HC_VERDICT_MALFORMED},
+    {X509_V_ERR_EC_KEY_EXPLICIT_PARAMS, HC_VERDICT_MALFORMED},
+    {X509_V_ERR_UNABLE_TO_DECRYPT_CERT_SIGNATURE, HC_VERDICT_MALFORMED},
+
+    {X509_V_ERR_UNABLE_TO_GET_CRL, HC_VERDICT_STATUS_UNKNOWN},
+    {X509_V_ERR_UNABLE_TO_DECRYPT_CRL_SIGNATURE, HC_VERDICT_STATUS_UNKNOWN},
+    {X509_V_ERR_CRL_SIGNATURE_FAILURE, HC_VERDICT_STATUS_UNKNOWN},
+    {X509_V_ERR_CRL_NOT_YET_VALID, HC_VERDICT_STATUS_UNKNOWN},
+    {X509_V_ERR_CRL_HAS_EXPIRED, HC_VERDICT_STATUS_UNKNOWN},
+    {X509_V_ERR_ERROR_IN_CRL_LAST_UPDATE_FIELD, HC_VERDICT_STATUS_UNKNOWN},
+    {X509_V_ERR_ERROR_IN_CRL_NEXT_UPDATE_FIELD, HC_VERDICT_STATUS_UNKNOWN},
+    {X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER, HC_VERDICT_STATUS_UNKNOWN},
+    {X509_V_ERR_KEYUSAGE_NO_CRL_SIGN, HC_VERDICT_STATUS_UNKNOWN},
+    {X509_V_ERR_UNHANDLED_CRITICAL_CRL_EXTENSION, HC_VERDICT_STATUS_UNKNOWN},
+    {X509_V_ERR_DIFFERENT_CRL_SCOPE, HC_VERDICT_STATUS_UNKNOWN},
+    {X509_V_ERR_CRL_PATH_VALIDATION_ERROR, HC_VERDICT_STATUS_UNKNOWN},
+    {X509_V_ERR_OCSP_VERIFY_NEEDED, HC_VERDICT_STATUS_UNKNOWN},
+    {X509_V_ERR_OCSP_VERIFY_FAILED, HC_VERDICT_STATUS_UNKNOWN},
+    {X509_V_ERR_OCSP_CERT_UNKNOWN, HC_VERDICT_STATUS_UNKNOWN},
+};
+
+hc_verdict_code hc_verdict_from_error(int x509_error)
+{
+    for (size_t i = 0; i < HC_COUNT(table); i++) {
+        if (table[i].error == x509_error)
+            return table[i].code;
+    }
+    return HC_VERDICT_UNTRUSTED_ISSUER;
+}
+
+bool hc_verdict_error_is_internal(int x509_error)
+{
+    return x509_error == X509_V_ERR_OUT_OF_MEM || x509_error == X509_V_ERR_INVALID_CALL ||
+           x509_error == X509_V_ERR_STORE_LOOKUP;
+}
+
+/* RFC 8446 section 6.2 names the alerts; OpenSSL chooses them by the error, so one is given that
+ * makes it choose right. "A certificate has expired or is not currently valid" is one alert. */
+int hc_verdict_alert_error(const hc_verdict *v)
+{
+    switch (v->code) {
+    case HC_VERDICT_OK:
+        return X509_V_OK;
+    case HC_VERDICT_UNTRUSTED_ISSUER:
+        return X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY; /* unknown_ca */
+    case HC_VERDICT_NOT_YET_VALID:
+    case HC_VERDICT_EXPIRED:
+        return X509_V_ERR_CERT_HAS_EXPIRED; /* certificate_expired */
+    case HC_VERDICT_WRONG_PURPOSE:
+        return X509_V_ERR_INVALID_PURPOSE; /* unsupported_certificate */
+    case HC_VERDICT_KEY_NOT_PROVEN:
+        return X509_V_ERR_CERT_SIGNATURE_FAILURE; /* decrypt_error */
+    case HC_VERDICT_REVOKED:
+        return X509_V_ERR_CERT_REVOKED; /* certificate_revoked */
+    case HC_VERDICT_STATUS_UNKNOWN:
+        return X509_V_ERR_UNHANDLED_CRITICAL_CRL_EXTENSION; /* certificate_unknown */
+    case HC_VERDICT_REGISTRY_UNAVAILABLE:
+        return X509_V_ERR_UNSPECIFIED; /* internal_error */
+    case HC_VERDICT_NOT_IN_REGISTRY:
+    case HC_VERDICT_RECORD_MISMATCH:
+    case HC_VERDICT_SUSPENDED:
+    case HC_VERDICT_REFUSED_BY_POLICY:
+    case HC_VERDICT_REFUSED_BY_APP:
+        return X509_V_ERR_APPLICATION_VERIFICATION; /* handshake_failure: it has no access_denied */
+    default:
+        return X509_V_ERR_CERT_REJECTED; /* bad_certificate */
+    }
+}
