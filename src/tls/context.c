@@ -16,7 +16,9 @@
 #define INTERMEDIATE_CIPHERS                                                                       \
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"     \
     "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
-#define GROUPS "X25519:P-256:P-384"
+/* Mozilla's three, and last P-521: in TLS 1.2 a client's ECDSA certificate is refused unless its
+ * curve is among the groups. */
+#define GROUPS "X25519:P-256:P-384:P-521"
 
 #define LIFETIME_MAX_S     (7 * 24 * 60 * 60) /* RFC 8446 section 4.6.1 */
 #define CA_NAMES_BYTES_MAX 16384

@@ -70,6 +70,15 @@ static bool one_of(int reason, const int *reasons, size_t count)
     return false;
 }
 
+/* The client went on after its Certificate without a CertificateVerify. */
+static bool proof_is_missing(const SSL *ssl, int reason)
+{
+    OSSL_HANDSHAKE_STATE state = SSL_get_state(ssl);
+    return (reason == SSL_R_UNEXPECTED_MESSAGE || reason == SSL_R_CCS_RECEIVED_EARLY) &&
+           (state == TLS_ST_SR_CERT || state == TLS_ST_SR_KEY_EXCH) &&
+           SSL_get0_peer_certificate(ssl) != NULL;
+}
+
 static hc_tls_failure classify_reason(const SSL *ssl, int reason)
 {
     if (reason >= ALERT_REASONS && reason < ALERT_REASONS + 256)
@@ -78,6 +87,8 @@ static hc_tls_failure classify_reason(const SSL *ssl, int reason)
         if (always[i].reason == reason)
             return always[i].failure;
     }
+    if (proof_is_missing(ssl, reason))
+        return HC_TLS_FAILURE_KEY_NOT_PROVEN;
     switch (SSL_get_state(ssl)) {
     case TLS_ST_BEFORE:
     case TLS_ST_SR_CLNT_HELLO:
