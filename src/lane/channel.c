@@ -175,7 +175,7 @@ int hc_channel_read(hc_channel *c, hc_lane_header *header, hc_slice *payload, in
 
 /* One system call. The descriptor must go with the octet at out_fd_at: what is before it goes first
  * and alone. */
-static ssize_t send_some(hc_channel *c)
+static ssize_t send_some(hc_channel *c, int flags)
 {
     union {
         struct cmsghdr align;
@@ -184,9 +184,9 @@ static ssize_t send_some(hc_channel *c)
     struct iovec io = {c->out.at + c->out_done, c->out.size - c->out_done};
     struct msghdr msg = {.msg_iov = &io, .msg_iovlen = 1};
     if (c->out_fd < 0)
-        return send(c->fd, io.iov_base, io.iov_len, MSG_NOSIGNAL);
+        return send(c->fd, io.iov_base, io.iov_len, flags);
     if (c->out_done < c->out_fd_at)
-        return send(c->fd, io.iov_base, c->out_fd_at - c->out_done, MSG_NOSIGNAL);
+        return send(c->fd, io.iov_base, c->out_fd_at - c->out_done, flags);
     msg.msg_control = &control;
     msg.msg_controllen = sizeof(control);
     struct cmsghdr *m = CMSG_FIRSTHDR(&msg);
@@ -194,16 +194,16 @@ static ssize_t send_some(hc_channel *c)
     m->cmsg_type = SCM_RIGHTS;
     m->cmsg_len = CMSG_LEN(sizeof(int));
     memcpy(CMSG_DATA(m), &c->out_fd, sizeof(int));
-    ssize_t sent = sendmsg(c->fd, &msg, MSG_NOSIGNAL);
+    ssize_t sent = sendmsg(c->fd, &msg, flags);
     if (sent > 0)
         c->out_fd = -1;
     return sent;
 }
 
-int hc_channel_flush(hc_channel *c, hc_err *err)
+static int flush(hc_channel *c, int flags, hc_err *err)
 {
     while (c->out_done < c->out.size) {
-        ssize_t sent = send_some(c);
+        ssize_t sent = send_some(c, flags);
         if (sent >= 0) {
             c->out_done += (size_t)sent;
             continue;
@@ -219,4 +219,14 @@ int hc_channel_flush(hc_channel *c, hc_err *err)
     if (c->out.capacity > KEEP_BYTES)
         hc_buf_done(&c->out);
     return 0;
+}
+
+int hc_channel_flush(hc_channel *c, hc_err *err)
+{
+    return flush(c, MSG_NOSIGNAL, err);
+}
+
+int hc_channel_flush_now(hc_channel *c, hc_err *err)
+{
+    return flush(c, MSG_NOSIGNAL | MSG_DONTWAIT, err);
 }

@@ -35,5 +35,7 @@ bool hc_channel_has_frame(const hc_channel *c);
 /* Writes c->out; 0 when all is written (and the buffer empty again), -HC_EAGAIN (would block; or a signal came),
  * -HC_ECLOSED (EPIPE), -HC_EIO. */
 int hc_channel_flush(hc_channel *c, hc_err *err) HC_MUST_CHECK;
+/* The same, and never waits, also where the descriptor is a blocking one. */
+int hc_channel_flush_now(hc_channel *c, hc_err *err) HC_MUST_CHECK;
 
 #endif

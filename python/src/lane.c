@@ -1,0 +1,323 @@
+#include "core.h"
+
+#include <structmember.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define SEND_AT_ONCE 16384 /* more than this is copied to the kernel without the GIL */
+
+static PyObject *raise_err(int rc, const hc_err *err)
+{
+    PyObject *type = rc == -HC_EIO       ? PyExc_OSError
+                     : rc == -HC_ENOMEM  ? PyExc_MemoryError
+                     : rc == -HC_ECLOSED ? PyExc_BrokenPipeError
+                                         : PyExc_RuntimeError;
+    PyErr_SetString(type, err->text);
+    return NULL;
+}
+
+int hcp_lane_flush(hcp_lane *lane)
+{
+    hc_channel *channel = &lane->channel;
+    if (channel->out.size == 0)
+        return 0;
+    if (lane->gone || lane->sending) {
+        PyErr_SetString(lane->gone ? PyExc_BrokenPipeError : PyExc_RuntimeError,
+                        lane->gone ? "the lane was closed" : "another thread sends on this lane");
+        return -1;
+    }
+    hc_err err = {0};
+    int rc = -HC_EAGAIN;
+    /* A socket pair has room for most responses: one system call that cannot wait. Giving up the
+     * GIL for it would hand it to another thread, for 5 ms where that one computes. */
+    if (channel->out.size <= SEND_AT_ONCE)
+        rc = hc_channel_flush_now(channel, &err);
+    while (rc == -HC_EAGAIN) {
+        lane->sending = true;
+        /* GIL: given up while the front makes room. The channel is ours: `sending` keeps others off
+         * it. */
+        Py_BEGIN_ALLOW_THREADS rc = hc_channel_flush(channel, &err);
+        Py_END_ALLOW_THREADS lane->sending = false;
+        if (rc == -HC_EAGAIN && PyErr_CheckSignals() < 0) {
+            lane->gone = true; /* half a frame is out: the lane is of no more use */
+            return -1;
+        }
+    }
+    if (rc != 0) {
+        lane->gone = true;
+        raise_err(rc, &err);
+    }
+    return rc == 0 ? 0 : -1;
+}
+
+static int on_cert(hcp_lane *lane, hc_slice payload)
+{
+    hc_lane_cert cert;
+    hc_slice chain[HC_LIMIT_CERT_CHAIN];
+    hc_err err = {0};
+    int rc = hc_lane_decode_cert(payload, &cert, lane->pairs, HC_LANE_VARIABLES, chain,
+                                 HC_COUNT(chain), &err);
+    if (rc != 0)
+        raise_err(rc, &err);
+    return rc == 0 ? hcp_environ_certificate(lane, &cert) : -1;
+}
+
+static int on_server(hcp_lane *lane, hc_slice payload)
+{
+    hc_lane_server server;
+    hc_err err = {0};
+    int rc = hc_lane_decode_server(payload, &server, lane->pairs, HC_LANE_VARIABLES, &err);
+    if (rc != 0)
+        raise_err(rc, &err);
+    return rc == 0 ? hcp_environ_server(lane, &server) : -1;
+}
+
+static int on_request(hcp_lane *lane, hc_slice payload, int fd)
+{
+    hc_lane_request request;
+    hc_err err = {0};
+    int rc = hc_lane_decode_request(payload, &request, lane->pairs, HC_LANE_HEADERS, &err);
+    if (rc == 0 && (fd >= 0) != (request.body_kind == HC_LANE_BODY_FILE))
+        rc = hc_err_set(&err, HC_EFORMAT, "a REQUEST frame's body is not where it says");
+    if (rc != 0) {
+        raise_err(rc, &err);
+        return -1;
+    }
+    if (hcp_respond(lane, &request, fd) < 0)
+        return -1;
+    PyObject *done = lane->after ? PyObject_CallNoArgs(lane->after) : Py_NewRef(Py_None);
+    Py_XDECREF(done);
+    return done ? 0 : -1;
+}
+
+static int on_frame(hcp_lane *lane, const hc_lane_header *header, hc_slice payload, int fd)
+{
+    if (header->type == HC_LANE_REQUEST)
+        return on_request(lane, payload, fd);
+    if (fd < 0 && header->type == HC_LANE_CERT)
+        return on_cert(lane, payload);
+    if (fd < 0 && header->type == HC_LANE_SERVER)
+        return on_server(lane, payload);
+    if (fd >= 0)
+        (void)close(fd);
+    PyErr_Format(PyExc_RuntimeError, "the front sent a frame of type %d", header->type);
+    return -1;
+}
+
+/* Until the front closes the lane (0), or -1 with an exception. */
+static int serve(hcp_lane *lane)
+{
+    if (hc_lane_add_hello(&lane->channel.out) != 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    int rc = hcp_lane_flush(lane);
+    while (rc == 0 && !lane->gone) {
+        hc_lane_header header;
+        hc_slice payload;
+        hc_err err = {0};
+        int fd = -1, got;
+        /* GIL: given up while waiting for a request. */
+        Py_BEGIN_ALLOW_THREADS got = hc_channel_read(&lane->channel, &header, &payload, &fd, &err);
+        Py_END_ALLOW_THREADS if (got == -HC_ECLOSED) return 0;
+        if (got == -HC_EAGAIN)
+            rc = PyErr_CheckSignals();
+        else if (got != 0)
+            rc = raise_err(got, &err) ? 0 : -1;
+        else
+            rc = on_frame(lane, &header, payload, fd);
+    }
+    /* A front that closes the lane has no more use for what it asked: that is an end, not a
+     * failure. */
+    if (rc < 0 && lane->gone && PyErr_ExceptionMatches(PyExc_BrokenPipeError)) {
+        PyErr_Clear();
+        return 0;
+    }
+    return rc;
+}
+
+static PyObject *lane_serve(PyObject *self, PyObject *ignored)
+{
+    (void)ignored;
+    hcp_lane *lane = (hcp_lane *)self;
+    if (lane->serving || lane->channel.fd < 0) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        lane->serving ? "the lane is being served" : "the lane is closed");
+        return NULL;
+    }
+    lane->serving = true;
+    int rc = serve(lane);
+    lane->serving = false;
+    if (rc < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *lane_stop(PyObject *self, PyObject *ignored)
+{
+    (void)ignored;
+    hcp_lane *lane = (hcp_lane *)self;
+    /* What the front has sent is still answered; what it sends from now on it is told at once was
+     * not taken. */
+    if (lane->channel.fd >= 0)
+        (void)shutdown(lane->channel.fd, SHUT_RD);
+    Py_RETURN_NONE;
+}
+
+static PyObject *lane_close(PyObject *self, PyObject *ignored)
+{
+    (void)ignored;
+    hcp_lane *lane = (hcp_lane *)self;
+    if (lane->serving) {
+        PyErr_SetString(PyExc_RuntimeError, "the lane is being served");
+        return NULL;
+    }
+    if (lane->channel.fd >= 0)
+        (void)close(lane->channel.fd);
+    lane->channel.fd = -1;
+    Py_RETURN_NONE;
+}
+
+static PyObject *lane_fileno(PyObject *self, PyObject *ignored)
+{
+    (void)ignored;
+    return PyLong_FromLong(((hcp_lane *)self)->channel.fd);
+}
+
+static int init_lane(hcp_lane *lane, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"fd",    "app",         "certificate",  "report", "errors",
+                            "after", "multithread", "multiprocess", NULL};
+    PyObject *after = NULL;
+    int fd, multithread = 0, multiprocess = 0;
+    hc_channel_init(&lane->channel, -1);
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iO|$OOOOpp:Lane", names, &fd, &lane->app,
+                                     &lane->certificate_type, &lane->report, &lane->errors, &after,
+                                     &multithread, &multiprocess))
+        return -1;
+    Py_XINCREF(lane->app);
+    Py_XINCREF(lane->certificate_type);
+    Py_XINCREF(lane->report);
+    Py_XINCREF(lane->errors);
+    if (!lane->certificate_type || !lane->report || !lane->errors) {
+        PyErr_SetString(PyExc_TypeError, "Lane needs certificate, report and errors");
+        return -1;
+    }
+    lane->after = after && after != Py_None ? Py_NewRef(after) : NULL;
+    lane->multithread = multithread;
+    lane->multiprocess = multiprocess;
+    if (!(lane->pairs = PyMem_Calloc(HC_LANE_VARIABLES, sizeof(*lane->pairs)))) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (hcp_environ_reset(lane) < 0)
+        return -1;
+    hc_channel_init(&lane->channel, fd);
+    return 0;
+}
+
+static PyObject *lane_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    hcp_lane *lane = (hcp_lane *)type->tp_alloc(type, 0);
+    if (!lane)
+        return NULL;
+    lane->state = PyType_GetModuleState(type);
+    if (!lane->state || init_lane(lane, args, kwargs) < 0) {
+        Py_DECREF(lane);
+        return NULL;
+    }
+    return (PyObject *)lane;
+}
+
+static int lane_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    hcp_lane *lane = (hcp_lane *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(lane->app);
+    Py_VISIT(lane->certificate_type);
+    Py_VISIT(lane->errors);
+    Py_VISIT(lane->report);
+    Py_VISIT(lane->after);
+    Py_VISIT(lane->base);
+    Py_VISIT(lane->server);
+    Py_VISIT(lane->no_certificate);
+    for (size_t i = 0; i < HC_COUNT(lane->slots); i++) {
+        Py_VISIT(lane->slots[i].variables);
+        Py_VISIT(lane->slots[i].certificate);
+        Py_VISIT(lane->slots[i].prototype);
+    }
+    return 0;
+}
+
+static int lane_clear(PyObject *self)
+{
+    hcp_lane *lane = (hcp_lane *)self;
+    Py_CLEAR(lane->app);
+    Py_CLEAR(lane->certificate_type);
+    Py_CLEAR(lane->errors);
+    Py_CLEAR(lane->report);
+    Py_CLEAR(lane->after);
+    Py_CLEAR(lane->base);
+    Py_CLEAR(lane->server);
+    Py_CLEAR(lane->no_certificate);
+    for (size_t i = 0; i < HC_COUNT(lane->slots); i++) {
+        Py_CLEAR(lane->slots[i].variables);
+        Py_CLEAR(lane->slots[i].certificate);
+        Py_CLEAR(lane->slots[i].prototype);
+    }
+    return 0;
+}
+
+static void lane_dealloc(PyObject *self)
+{
+    hcp_lane *lane = (hcp_lane *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    (void)lane_clear(self);
+    for (int i = 0; i < HCP_KEYS; i++)
+        Py_CLEAR(lane->last[i]);
+    for (size_t i = 0; i < HC_COUNT(lane->headers); i++)
+        Py_CLEAR(lane->headers[i].key);
+    if (lane->channel.fd >= 0)
+        (void)close(lane->channel.fd);
+    hc_channel_done(&lane->channel);
+    PyMem_Free(lane->pairs);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef lane_methods[] = {
+    {"serve", lane_serve, METH_NOARGS,
+     "Says hello to the front, then answers its requests until it closes the lane or stop() was "
+     "called."},
+    {"stop", lane_stop, METH_NOARGS,
+     "Lets serve() return when what the front has sent is answered. From any thread."},
+    {"close", lane_close, METH_NOARGS, "Closes the descriptor."},
+    {"fileno", lane_fileno, METH_NOARGS, "The descriptor, -1 when closed."},
+    {0},
+};
+
+static PyType_Slot lane_slots[] = {
+    {Py_tp_doc,
+     "Lane(fd, app, *, certificate, report, errors, after=None, multithread=False, "
+     "multiprocess=False)\n--\n\n"
+     "One end of a lane to the front, and the WSGI application that answers on it.\n\n"
+     "fd: a stream socket in blocking mode; the lane owns it from now on.\n"
+     "certificate: called with (der, chain, variables) once a client certificate.\n"
+     "report: called with (environ, problem) for the log; problem is an exception or a sentence.\n"
+     "errors: wsgi.errors.\n"
+     "after: called without arguments after each request."},
+    {Py_tp_new, lane_new},
+    {Py_tp_dealloc, lane_dealloc},
+    {Py_tp_traverse, lane_traverse},
+    {Py_tp_clear, lane_clear},
+    {Py_tp_methods, lane_methods},
+    {0, NULL},
+};
+
+PyType_Spec hcp_lane_spec = {
+    .name = "handclasp._core.Lane",
+    .basicsize = sizeof(hcp_lane),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = lane_slots,
+};
