@@ -42,7 +42,7 @@ static const role_entry roles[] = {
 static header_role role_of(hc_slice name)
 {
     for (size_t i = 0; i < HC_COUNT(roles); i++) {
-        if (hc_slice_equal_nocase(name, roles[i].name))
+        if (name.size == roles[i].name.size && hc_slice_equal_nocase(name, roles[i].name))
             return roles[i].role;
     }
     return ROLE_PLAIN;

@@ -1,14 +1,11 @@
 /* The decoder where a vector cannot say it: memory, reuse, large heads. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
+#include "unit.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "base/limits.h"
-#include "base/mem.h"
+#include "faults.h"
 #include "http/h1.h"
 
 static const hc_h1_limits limits = {8190, 100, 8190, 1000};
@@ -191,33 +188,22 @@ static void test_nothing_is_consumed_after_the_end_until_reset(void **state)
     hc_h1_done(&d);
 }
 
-static size_t allocations;
-static size_t failing_one; /* 1 is the next; 0 none */
-
-static void *counting_realloc(void *old, size_t size_bytes)
-{
-    allocations++;
-    if (failing_one && allocations == failing_one)
-        return NULL;
-    return realloc(old, size_bytes);
-}
-
 static void test_an_ordinary_request_on_a_kept_connection_allocates_nothing(void **state)
 {
     (void)state;
-    static const hc_mem counting = {counting_realloc, free};
     const char *request =
         "GET /a%20b HTTP/1.1\r\nHost: a\r\nUser-Agent: curl/8\r\nAccept: */*\r\n\r\n";
-    hc_mem_set(&counting);
+    faults_begin(0);
     hc_h1 d;
     hc_h1_init(&d, &limits);
     assert_int_equal(feed_text(&d, request).type, HC_H1_HEAD);
     hc_h1_reset(&d);
-    allocations = 0;
+    size_t before = faults_calls;
     assert_int_equal(feed_text(&d, request).type, HC_H1_HEAD);
-    assert_int_equal(allocations, 0);
+    assert_int_equal(faults_calls, before);
     hc_h1_done(&d);
-    hc_mem_set(NULL);
+    assert_int_equal(faults_live, 0);
+    faults_end();
 }
 
 static void test_a_large_head_is_not_kept_for_an_idle_connection(void **state)
@@ -239,7 +225,6 @@ static void test_a_large_head_is_not_kept_for_an_idle_connection(void **state)
 static void test_any_allocation_that_fails_gives_500_for_ever(void **state)
 {
     (void)state;
-    static const hc_mem counting = {counting_realloc, free};
     hc_buf input = large_head(90, 100);
     bool failed = true;
     size_t n = 0;
@@ -247,12 +232,8 @@ static void test_any_allocation_that_fails_gives_500_for_ever(void **state)
         hc_h1 d;
         hc_h1_init(&d, &limits);
         hc_slice in = hc_buf_slice(&input);
-        hc_mem_set(&counting);
-        allocations = 0;
-        failing_one = ++n;
+        faults_begin(++n);
         hc_h1_event event = feed(&d, &in, 50);
-        failing_one = 0;
-        hc_mem_set(NULL);
         failed = event.type == HC_H1_ERROR;
         if (failed) {
             assert_int_equal(event.status, 500);
@@ -261,6 +242,8 @@ static void test_any_allocation_that_fails_gives_500_for_ever(void **state)
             assert_large_head_is_intact(&d.request, 90);
         }
         hc_h1_done(&d);
+        assert_int_equal(faults_live, 0);
+        faults_end();
     }
     assert_true(n > 5); /* the head grew, the header table grew, the path was decoded */
     hc_buf_done(&input);

@@ -1,10 +1,5 @@
 /* The decoder against every vector of tests/vectors/http. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include "h1_trace.h"
 #include "vectors.h"

@@ -1,12 +1,7 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
+#include "unit.h"
 
-#include <cmocka.h>
 #include <jansson.h>
 
-#include "base/mem.h"
 #include "http/problem.h"
 
 static json_t *written(int status, const char *detail, const char *verdict)

@@ -1,16 +1,10 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include "base/limits.h"
-#include "base/mem.h"
+#include "faults.h"
 #include "http/response.h"
 
-#define S(text) HC_SLICE_LITERAL(text)
-#define DATE    S("Sun, 06 Nov 1994 08:49:37 GMT")
+#define DATE S("Sun, 06 Nov 1994 08:49:37 GMT")
 
 static const hc_request get_11 = {
     .method = {(const uint8_t *)"GET", 3}, .minor = 1, .keep_alive = true};
@@ -310,23 +304,15 @@ static void test_a_full_buffer_is_left_as_it_was(void **state)
     }
 }
 
-static void *no_realloc(void *old, size_t size_bytes)
-{
-    (void)old;
-    (void)size_bytes;
-    return NULL;
-}
-
 static void test_no_memory_is_said_and_leaves_the_buffer_as_it_was(void **state)
 {
     (void)state;
-    static const hc_mem none = {no_realloc, free};
     hc_response_head head = head_of(200, NULL, 0);
     hc_framing framing = {.body = HC_BODY_CHUNKED};
     hc_buf out = hc_buf_init(1000);
-    hc_mem_set(&none);
+    faults_begin(1);
     assert_int_equal(hc_response_encode(&out, &head, &framing, DATE, 1), -HC_ENOMEM);
-    hc_mem_set(NULL);
+    faults_end();
     assert_int_equal(out.size, 0);
     hc_buf_done(&out);
 }
