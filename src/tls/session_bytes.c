@@ -1,5 +1,7 @@
 #include "tls/session_bytes.h"
 
+#include <string.h>
+
 #include <openssl/x509.h>
 
 /* Measured with OpenSSL 3.0 by counting what a stored session holds until it is freed (the test
@@ -21,11 +23,15 @@ bool hc_session_note_chain(SSL *ssl, SSL_SESSION *session)
     STACK_OF(X509) *chain = SSL_get_peer_cert_chain(ssl); /* on a server without the leaf */
     for (int i = 0; i < sk_X509_num(chain); i++)
         bytes += certificate_bytes(sk_X509_value(chain, i));
-    return bytes == 0 || SSL_SESSION_set_app_data(session, (void *)(uintptr_t)bytes) == 1;
+    return SSL_SESSION_set1_ticket_appdata(session, &bytes, sizeof(bytes)) == 1;
 }
 
 uint64_t hc_session_bytes(SSL_SESSION *session)
 {
-    return SESSION_BYTES + certificate_bytes(SSL_SESSION_get0_peer(session)) +
-           (uint64_t)(uintptr_t)SSL_SESSION_get_app_data(session);
+    uint64_t chain = 0;
+    void *noted = NULL;
+    size_t size = 0;
+    if (SSL_SESSION_get0_ticket_appdata(session, &noted, &size) == 1 && size == sizeof(chain))
+        memcpy(&chain, noted, size);
+    return SESSION_BYTES + certificate_bytes(SSL_SESSION_get0_peer(session)) + chain;
 }

@@ -1,8 +1,9 @@
 /* What a session weighs: private to tls/.
  *
  * A session keeps the chain that its client sent, and libssl shows that to no one who has the
- * session alone. So the chain's size is noted in the session's application data where the
- * connection is at hand. */
+ * session alone. So the chain's size is noted where the connection is at hand: as the session's
+ * "ticket application data", which nothing else uses here. Not as its ex_data, since with that and
+ * no registered index SSL_SESSION_dup of OpenSSL 3.0 fails. */
 #ifndef HC_TLS_SESSION_BYTES_H
 #define HC_TLS_SESSION_BYTES_H
 

@@ -55,6 +55,8 @@ static SSL_SESSION *on_session_get(SSL *ssl, hc_slice id)
     peer_server *s = hc_tls_owner(ssl);
     void *attachment;
     s->get_calls++;
+    if (s->get_limit && s->get_calls > s->get_limit)
+        return NULL;
     SSL_SESSION *found = s->store ? hc_session_store_get(s->store, id, 0, &attachment) : NULL;
     s->found_calls += found != NULL;
     return found;

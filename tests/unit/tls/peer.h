@@ -16,6 +16,7 @@ typedef struct peer_server {
     hc_tls_context *context;
     hc_session_store *store; /* NULL: nothing is found */
     int verify_answer, verify_error;
+    int get_limit; /* nothing is found any more after as many lookups; 0: no limit */
     int verify_calls, new_calls, get_calls, found_calls;
     uint8_t last_id[32];
     size_t last_id_size;
