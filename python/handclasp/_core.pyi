@@ -1,7 +1,7 @@
 """The worker's side of a lane: requests in, the application called, responses out."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import IO, Any, Final, Protocol, TextIO, final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import IO, Any, Final, Literal, Protocol, TextIO, TypedDict, final
 
 from _typeshed.wsgi import WSGIApplication
 
@@ -50,3 +50,41 @@ class Lane:
         """Lets serve() return when what the front has sent is answered. From any thread."""
     def close(self) -> None: ...
     def fileno(self) -> int: ...
+
+class DecodedCertificate(TypedDict):
+    """Names are lists of RDNs, these lists of (type, OID, value); times are seconds since 1970."""
+
+    serial: str
+    subject: list[list[tuple[str, str, str]]]
+    issuer: list[list[tuple[str, str, str]]]
+    sans: list[tuple[Literal["dns", "email", "uri", "ip", "upn", "other"], str]]
+    not_before: int
+    not_after: int
+    public_key_type: str
+    public_key_bits: int
+
+def decode_certificate(der: bytes, /) -> DecodedCertificate:
+    """What a certificate says, by OpenSSL.
+
+    Raises:
+        ValueError: it cannot be represented exactly, or is no certificate in DER.
+    """
+
+def make_test_certificate(
+    subject: Sequence[tuple[str, str]],
+    serial: str,
+    not_before: int,
+    not_after: int,
+    sans: Sequence[tuple[str, str]],
+) -> bytes:
+    """The DER of a client certificate whose key is thrown away: for tests without TLS.
+
+    Args:
+        subject: (short name or OID, value), in order.
+        serial: hex.
+        not_before: seconds since 1970, as is not_after.
+        sans: ("dns", "email", "uri" or "ip", value).
+
+    Raises:
+        ValueError: OpenSSL refuses a value.
+    """

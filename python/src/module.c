@@ -1,3 +1,4 @@
+#include "certificate.h"
 #include "core.h"
 
 static const char *const key_texts[HCP_KEYS] = {
@@ -64,7 +65,7 @@ static int module_exec(PyObject *module)
         !(state->exchange_type = new_type(module, &hcp_exchange_spec)) ||
         !(state->file_wrapper_type = new_type(module, &hcp_file_wrapper_spec)))
         return -1;
-    if (PyModule_AddType(module, state->lane_type) < 0 ||
+    if (hc_py_add_certificate(module) < 0 || PyModule_AddType(module, state->lane_type) < 0 ||
         PyModule_AddType(module, state->file_wrapper_type) < 0 ||
         PyModule_AddStringConstant(module, "__version__", HC_VERSION) < 0)
         return -1;
