@@ -181,12 +181,10 @@ static int use_credentials(SSL_CTX *ctx, const hc_tls_config *config, hc_err *er
         return rc;
     if (SSL_CTX_use_cert_and_key(ctx, own.leaf, own.key, own.chain, 1) != 1 ||
         SSL_CTX_check_private_key(ctx) != 1) {
-        rc = hc_tls_queue_error(err, config->certificate_name);
-        if (rc == -HC_ETLS && err) {
-            hc_err reason = *err;
-            rc = hc_err_set(err, HC_EDENIED, "OpenSSL does not use the certificate in %s",
-                            reason.text);
-        }
+        hc_err reason;
+        rc = hc_tls_queue_error(&reason, config->certificate_name);
+        rc = hc_err_set(err, rc == -HC_ENOMEM ? HC_ENOMEM : HC_EDENIED,
+                        "OpenSSL does not use the certificate in %s", reason.text);
     }
     hc_tls_credentials_done(&own);
     return rc;

@@ -27,22 +27,15 @@ static int answer_passphrase(char *out, int room, int writing, void *arg)
     return (int)p->text.size;
 }
 
-static BIO *open_pem(hc_slice pem, const char *name, hc_err *err)
+static int open_pem(hc_slice pem, const char *name, BIO **out, hc_err *err)
 {
-    BIO *bio = NULL;
     if (pem.size > HC_LIMIT_PEM_FILE_BYTES)
-        (void)hc_err_set(err, HC_ELIMIT, "%s is larger than %u bytes", name,
-                         (unsigned)HC_LIMIT_PEM_FILE_BYTES);
-    else if (pem.size == 0)
-        (void)hc_err_set(err, HC_EFORMAT, "%s is empty", name);
-    else if (!(bio = BIO_new_mem_buf(pem.at, (int)pem.size)))
-        (void)hc_tls_queue_error(err, name);
-    return bio;
-}
-
-static int failed_with(const hc_err *err, int otherwise)
-{
-    return err && err->code ? -err->code : -otherwise;
+        return hc_err_set(err, HC_ELIMIT, "%s is larger than %u bytes", name,
+                          (unsigned)HC_LIMIT_PEM_FILE_BYTES);
+    if (pem.size == 0)
+        return hc_err_set(err, HC_EFORMAT, "%s is empty", name);
+    *out = BIO_new_mem_buf(pem.at, (int)pem.size);
+    return *out ? 0 : hc_tls_queue_error(err, name);
 }
 
 static int key_unreadable(const char *name, const passphrase *p, hc_err *err)
@@ -78,10 +71,10 @@ static int key_unreadable(const char *name, const passphrase *p, hc_err *err)
 static int load_key(const hc_tls_config *config, EVP_PKEY **out, hc_err *err)
 {
     passphrase p = {.text = config->passphrase};
-    hc_err local = {0};
-    BIO *bio = open_pem(config->key_pem, config->key_name, err ? err : &local);
-    if (!bio)
-        return failed_with(err ? err : &local, HC_EFORMAT);
+    BIO *bio = NULL;
+    int rc = open_pem(config->key_pem, config->key_name, &bio, err);
+    if (rc < 0)
+        return rc;
     *out = PEM_read_bio_PrivateKey(bio, NULL, answer_passphrase, &p);
     BIO_free(bio);
     return *out ? 0 : key_unreadable(config->key_name, &p, err);
@@ -184,11 +177,11 @@ static int read_certificates(BIO *bio, const char *name, hc_tls_credentials *out
 
 static int load_certificates(const hc_tls_config *config, hc_tls_credentials *out, hc_err *err)
 {
-    hc_err local = {0};
-    BIO *bio = open_pem(config->certificate_pem, config->certificate_name, err ? err : &local);
-    if (!bio)
-        return failed_with(err ? err : &local, HC_EFORMAT);
-    int rc = read_certificates(bio, config->certificate_name, out, err);
+    BIO *bio = NULL;
+    int rc = open_pem(config->certificate_pem, config->certificate_name, &bio, err);
+    if (rc < 0)
+        return rc;
+    rc = read_certificates(bio, config->certificate_name, out, err);
     BIO_free(bio);
     return rc;
 }
