@@ -1,0 +1,20 @@
+/* The listening sockets of a server: opened once by the supervisor, copied to each front. */
+#ifndef HC_SERVER_LISTENERS_H
+#define HC_SERVER_LISTENERS_H
+
+#include "base/buf.h"
+#include "server/settings.h"
+
+typedef struct hc_listeners {
+    int fds[HC_LIMIT_LISTENERS];
+    size_t count;
+} hc_listeners;
+
+/* Those that a service manager handed over, else each --bind. On failure none is open. */
+int hc_listeners_open(hc_listeners *l, const hc_settings *settings, hc_err *err) HC_MUST_CHECK;
+/* Closes, and removes the files of unix sockets. */
+void hc_listeners_done(hc_listeners *l);
+/* "https://127.0.0.1:8443, https://[::1]:8443". */
+int hc_listeners_text(const hc_listeners *l, hc_buf *out) HC_MUST_CHECK;
+
+#endif

@@ -1,0 +1,69 @@
+#include "server/supervisor_plan.h"
+
+#include <unistd.h>
+
+#include "server/control_config.h"
+
+static int copy_settings(const hc_settings *from, hc_settings *to, hc_err *err)
+{
+    hc_buf encoded = hc_buf_init(HC_LIMIT_CONFIG_BYTES);
+    int rc = hc_settings_encode(from, &encoded, err);
+    if (rc == 0)
+        rc = hc_settings_decode(hc_buf_slice(&encoded), to, err);
+    hc_buf_done(&encoded);
+    return rc;
+}
+
+static void log_lines(const hc_log *log, hc_log_level level, const hc_strings *lines)
+{
+    for (size_t i = 0; i < lines->count; i++)
+        hc_log_text(log, level, "%s", lines->at[i]);
+}
+
+static int seal_files(hc_plan *p, const hc_log *log, hc_err *err)
+{
+    hc_files files = {0};
+    hc_strings warnings = {0};
+    int rc = hc_files_load(&p->settings, &files, &warnings, err);
+    if (rc == 0) {
+        log_lines(log, HC_LOG_WARNING, &warnings);
+        rc = hc_control_config_seal(&p->settings, &files, &p->config_fd, err);
+        hc_files_done(&files);
+    }
+    hc_strings_done(&warnings);
+    return rc;
+}
+
+int hc_plan_make(hc_plan *p, const hc_serve_args *args, const hc_log *log, hc_err *err)
+{
+    hc_plan made = {.config_fd = -1};
+    log_lines(log, HC_LOG_WARNING, &args->notices);
+    int rc = copy_settings(&args->settings, &made.settings, err);
+    if (rc == 0)
+        rc = hc_settings_resolve(&made.settings, err);
+    if (rc == 0 &&
+        made.settings
+            .check_config) /* the application is loaded once: that shows what there is to see */
+        made.settings.workers = made.settings.threads = 1;
+    made.with_workers = rc == 0 && args->lane_count == 0 && made.settings.app;
+    if (made.with_workers)
+        rc = hc_worker_command_init(&made.command, &made.settings, err);
+    made.apart = made.command.identity.drop && made.command.identity.uid != geteuid();
+    if (rc == 0)
+        rc = seal_files(&made, log, err);
+    if (rc != 0) {
+        hc_plan_done(&made);
+        return rc;
+    }
+    *p = made;
+    return 0;
+}
+
+void hc_plan_done(hc_plan *p)
+{
+    hc_settings_done(&p->settings);
+    hc_worker_command_done(&p->command);
+    if (p->config_fd >= 0)
+        (void)close(p->config_fd);
+    *p = (hc_plan){.config_fd = -1};
+}

@@ -1,0 +1,90 @@
+/* The pool of worker processes: as many as wanted, new before old, dead ones replaced.
+ *
+ * A worker counts as ready when the front has heard a thread of it say hello. One thread, on a
+ * libuv loop; hooks are called from within these functions and from the loop, and may not free the
+ * pool. */
+#ifndef HC_SERVER_WORKERS_H
+#define HC_SERVER_WORKERS_H
+
+#include <uv.h>
+
+#include "base/log.h"
+#include "server/worker_command.h"
+
+typedef enum hc_worker_state {
+    HC_WORKER_STARTING, /* loads the application */
+    HC_WORKER_READY,
+    HC_WORKER_LEAVING,  /* serves until its successor is ready */
+    HC_WORKER_RETIRING, /* no new requests; has a deadline */
+    HC_WORKER_KILLED,
+} hc_worker_state;
+
+typedef enum hc_worker_change {
+    HC_WORKER_HELLO,
+    HC_WORKER_LEAVE, /* to be replaced */
+    HC_WORKER_STAY,  /* its successor failed */
+    HC_WORKER_RETIRE,
+    HC_WORKER_KILL,
+} hc_worker_change;
+
+/* The table of allowed transitions; the end of the process ends it in every state. False leaves
+ * `state` as it is. */
+bool hc_worker_state_change(hc_worker_state *state, hc_worker_change change);
+
+/* After how long the next try, given the last pause and how long the one that died had served (0:
+ * it never did). */
+uint64_t hc_worker_backoff_ms(uint64_t last_ms, uint64_t served_ms);
+
+/* "exit code 4" or "signal 9 (Killed)". */
+void hc_worker_exit_text(int wait_status, char *out, size_t size_bytes);
+
+typedef struct hc_pool_hooks {
+    void *arg;
+    int (*lane)(void *arg, uint32_t worker, int fd, hc_err *err); /* takes `fd` */
+    void (*retire)(void *arg, uint32_t worker);
+    void (*ready)(void *arg); /* the first of all, and the first after a pause */
+    void (*failed)(void *arg,
+                   int exit_code);           /* before any was ever ready: nothing is tried again */
+    void (*rolled)(void *arg, bool all_new); /* the end of hc_pool_roll */
+    void (*empty)(void *arg);                /* after hc_pool_stop: the last process is gone */
+} hc_pool_hooks;
+
+typedef struct hc_pool hc_pool;
+
+int hc_pool_new(uv_loop_t *loop, const hc_log *log, const hc_pool_hooks *hooks,
+                const struct rlimit *open_files, hc_pool **out, hc_err *err) HC_MUST_CHECK;
+/* Closes its handles; they need one more turn of the loop before hc_pool_free. Kills what still
+ * runs. */
+void hc_pool_close(hc_pool *p);
+void hc_pool_free(hc_pool *p);
+
+/* `command` is taken (also by hc_pool_roll). `graceful_ms`: how long a retired worker may take. */
+void hc_pool_start(hc_pool *p, hc_worker_command *command, unsigned workers, uint64_t graceful_ms);
+/* As many new ones beside those that run; when all are ready the old are retired. Where one of them
+ * fails the old stay and `command` is forgotten. */
+void hc_pool_roll(hc_pool *p, hc_worker_command *command, unsigned workers, uint64_t graceful_ms);
+/* The same command again, for changed sources. */
+void hc_pool_roll_again(hc_pool *p);
+/* One more (+1) or one fewer (-1); at least one stays. */
+void hc_pool_resize(hc_pool *p, int by);
+
+/* What the front reports; unknown numbers are those of workers that are gone, and ignored. */
+void hc_pool_on_hello(hc_pool *p, uint32_t worker);
+void hc_pool_on_broken(hc_pool *p, uint32_t worker, const char *why);
+void hc_pool_on_idle(hc_pool *p, uint32_t worker);
+
+/* The front is gone, and with it every lane: workers see the end of theirs and exit; none is
+ * started until resume. */
+void hc_pool_pause(hc_pool *p);
+void hc_pool_resume(hc_pool *p);
+/* No replacement any more, those that serve go on. */
+void hc_pool_freeze(hc_pool *p);
+/* All are to exit, at the latest `within_ms` from now (0: now); then hooks.empty. */
+void hc_pool_stop(hc_pool *p, uint64_t within_ms);
+/* After SIGCHLD. */
+void hc_pool_reap(hc_pool *p);
+
+unsigned hc_pool_ready_count(const hc_pool *p);
+bool hc_pool_is_rolling(const hc_pool *p);
+
+#endif
