@@ -17,7 +17,7 @@ typedef struct peer_server {
     hc_session_store *store; /* NULL: nothing is found */
     int verify_answer, verify_error;
     int get_limit; /* nothing is found any more after as many lookups; 0: no limit */
-    int verify_calls, new_calls, get_calls, found_calls;
+    int verify_calls, new_calls, kept_calls, get_calls, found_calls;
     uint8_t last_id[32];
     size_t last_id_size;
 } peer_server;
@@ -32,6 +32,7 @@ typedef struct peer_pair {
     int relay[2];             /* the ends of the relay: towards the server, towards the client */
     peer_filter filter;
     void *filter_arg;
+    void (*around_server)(bool inside); /* called before and after each step of the server */
     hc_buf pending;
     hc_tls_result result; /* of the server's handshake */
     hc_tls_failure failure;

@@ -69,6 +69,7 @@ static void a_session_resumes_with_the_client_and_its_chain_in_both_versions(voi
         assert_int_equal(SSL_CTX_add1_chain_cert(client, middle.certificate), 1);
         SSL_SESSION *session = full(&s, client);
         assert_int_equal(s.new_calls, 1);
+        assert_int_equal(s.kept_calls, 1);
         assert_int_equal(s.verify_calls, 1);
         peer_pair p = connect_with(&s, client, session);
         assert_true(SSL_session_reused(p.server));
