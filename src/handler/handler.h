@@ -1,10 +1,12 @@
-/* The one interface for all that answers a request: the application, health, later the gateway, enrollment, CRLs.
+/* The one interface for all that answers a request: the application, health, later the gateway,
+ * enrollment, CRLs.
  *
- * A handler gets an exchange (request, body, principal, verdict) and answers through its responder; it knows nothing of
- * sockets, TLS or configuration syntax. No handler can be reached without a verdict. All calls of one exchange happen
- * on one thread; `start` must not block. The connection owns the exchange: it is alive from `start` until the handler
- * called `end` or `fail`, was told HC_RESPONSE_COMPLETE, or the connection called `cancel`; after that the handler must
- * not touch it. A handler may answer within `start`. */
+ * A handler gets an exchange (request, body, principal, verdict) and answers through its responder;
+ * it knows nothing of sockets, TLS or configuration syntax. No handler can be reached without a
+ * verdict. All calls of one exchange happen on one thread; `start` must not block. The connection
+ * owns the exchange: it is alive from `start` until the handler called `end` or `fail`, was told
+ * HC_RESPONSE_COMPLETE, or the connection called `cancel`; after that the handler must not touch
+ * it. A handler may answer within `start`. */
 #ifndef HC_HANDLER_HANDLER_H
 #define HC_HANDLER_HANDLER_H
 
@@ -26,9 +28,9 @@ typedef struct hc_peer {
     uint16_t server_port;
     const char *tls_protocol; /* "TLSv1.3" */
     const char *tls_cipher;
-    int tls_cipher_bits;          /* SSL_CIPHER_USEKEYSIZE */
+    int tls_cipher_bits;           /* SSL_CIPHER_USEKEYSIZE */
     int tls_cipher_algorithm_bits; /* SSL_CIPHER_ALGKEYSIZE */
-    hc_slice tls_session_id;      /* lower-case hex or empty */
+    hc_slice tls_session_id;       /* lower-case hex or empty */
     bool tls_resumed;
     const char *tls_sni; /* "" where none was sent */
 } hc_peer;
@@ -40,12 +42,14 @@ typedef struct hc_body {
     uint64_t size;
 } hc_body;
 
-/* `head`, `data` and `file` return HC_RESPONSE_COMPLETE when the client has all it will get (Content-Length was reached,
- * or there is no body): the exchange has then ended, and whatever else the handler has is dropped. */
+/* `head`, `data` and `file` return HC_RESPONSE_COMPLETE when the client has all it will get
+ * (Content-Length was reached, or there is no body): the exchange has then ended, and whatever else
+ * the handler has is dropped. */
 #define HC_RESPONSE_COMPLETE 1
 
 typedef struct hc_responder {
-    /* The response's head, once. -HC_EFORMAT where hc_response_check refuses it: then call `fail`. */
+    /* The response's head, once. -HC_EFORMAT where hc_response_check refuses it: then call `fail`.
+     */
     int (*head)(hc_exchange *x, const hc_response_head *head, hc_err *err);
     /* Body octets, copied. */
     int (*data)(hc_exchange *x, hc_slice octets, hc_err *err);
@@ -53,12 +57,15 @@ typedef struct hc_responder {
     int (*file)(hc_exchange *x, int fd, uint64_t offset, uint64_t size, hc_err *err);
     /* Nothing more is at hand for now: send what there is. */
     void (*flush)(hc_exchange *x);
-    /* The response is complete (fewer octets than promised: the connection is cut). Ends the exchange. */
+    /* The response is complete (fewer octets than promised: the connection is cut). Ends the
+     * exchange. */
     void (*end)(hc_exchange *x);
-    /* No (further) response can be had: `status` as problem+json where no head was sent, else the connection is cut so
-     * that the client sees a broken response. Logged with `reason`. Ends the exchange. */
+    /* No (further) response can be had: `status` as problem+json where no head was sent, else the
+     * connection is cut so that the client sees a broken response. Logged with `reason`. Ends the
+     * exchange. */
     void (*fail)(hc_exchange *x, int status, const char *reason);
-    /* The application refused the client (verdict refused-by-app): one line in the log. The response is the handler's. */
+    /* The application refused the client (verdict refused-by-app): one line in the log. The
+     * response is the handler's. */
     void (*refused)(hc_exchange *x, hc_slice reason);
 } hc_responder;
 
@@ -69,8 +76,10 @@ struct hc_exchange {
     const hc_peer *peer;
     hc_principal *principal; /* NULL where no certificate came */
     const hc_verdict *verdict;
-    void *handler_state; /* the handler's own */
-    hc_exchange *next;   /* for a queue of the handler's */
+    /* the handler's own */
+    void *handler_state;
+    uint64_t handler_ms; /* monotonic */
+    hc_exchange *next;
 };
 
 typedef struct hc_handler hc_handler;

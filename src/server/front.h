@@ -1,7 +1,8 @@
 /* The front: one process that holds the server's key, one event-loop thread a core, never Python.
  *
- * hc_front_… are called from the process's main thread; each thread of the front learns of it through its inbox. The
- * callbacks run on front threads: they must only write to a descriptor or set a flag. */
+ * hc_front_… are called from the process's main thread; each thread of the front learns of it
+ * through its inbox. The callbacks run on front threads: they must only write to a descriptor or
+ * set a flag. */
 #ifndef HC_SERVER_FRONT_H
 #define HC_SERVER_FRONT_H
 
@@ -11,15 +12,19 @@ typedef struct hc_front hc_front;
 
 typedef struct hc_front_events {
     void *arg;
-    void (*lane_ready)(void *arg, uint32_t worker);   /* a thread of this worker said hello */
-    void (*worker_broken)(void *arg, uint32_t worker, const char *why); /* protocol error or hung view: replace it */
-    void (*worker_idle)(void *arg, uint32_t worker);  /* retired, and its last lane is closed */
-    void (*drained)(void *arg);                       /* after hc_front_drain: nothing is open any more */
+    void (*lane_ready)(void *arg, uint32_t worker); /* a thread of this worker said hello */
+    void (*worker_broken)(void *arg, uint32_t worker,
+                          const char *why);          /* protocol error or hung view: replace it */
+    void (*worker_idle)(void *arg, uint32_t worker); /* retired, and its last lane is closed */
+    void (*drained)(void *arg); /* after hc_front_drain: nothing is open any more */
 } hc_front_events;
 
-int hc_front_new(const hc_log *log, const hc_front_events *events, hc_front **out, hc_err *err) HC_MUST_CHECK;
-/* First configuration and every reload. On failure what was in force stays. `settings` and `files` are copied from. */
-int hc_front_configure(hc_front *f, const hc_settings *settings, const hc_files *files, hc_err *err) HC_MUST_CHECK;
+int hc_front_new(const hc_log *log, const hc_front_events *events, hc_front **out,
+                 hc_err *err) HC_MUST_CHECK;
+/* First configuration and every reload. On failure what was in force stays. `settings` and `files`
+ * are copied from. */
+int hc_front_configure(hc_front *f, const hc_settings *settings, const hc_files *files,
+                       hc_err *err) HC_MUST_CHECK;
 /* Starts the threads; after the first hc_front_configure. */
 int hc_front_start(hc_front *f, hc_err *err) HC_MUST_CHECK;
 /* Serve this listening socket (taken). */

@@ -1,0 +1,245 @@
+#include "server/access_log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+#define DEFAULT_FORMAT                                                                             \
+    "%(h)s %(l)s \"%(c)s\" %(t)s \"%(r)s\" %(s)s %(b)s \"%(f)s\" \"%(a)s\" %(v)s %(n)s %(D)s"
+
+struct hc_access_log {
+    int fd;
+    bool json;
+    char *format;
+};
+
+static int check_format(const char *format, hc_err *err)
+{
+    for (const char *at = format; (at = strchr(at, '%')); at++) {
+        if (at[1] == '%') {
+            at++;
+            continue;
+        }
+        const char *end = at[1] == '(' ? strstr(at, ")s") : NULL;
+        if (!end || end == at + 2 || end - at > 128)
+            return hc_err_set(
+                err, HC_EINVAL,
+                "--access-logformat: \"%.20s\" is no atom; write %%(h)s and the like, or json", at);
+        at = end + 1;
+    }
+    return 0;
+}
+
+int hc_access_log_open(const char *file, const char *format, hc_access_log **out, hc_err *err)
+{
+    bool json = format && strcmp(format, "json") == 0;
+    int rc = json || !format ? 0 : check_format(format, err);
+    if (rc != 0)
+        return rc;
+    hc_access_log *a = hc_alloc_zero(1, sizeof *a);
+    if (!a)
+        return hc_err_set(err, HC_ENOMEM, "no memory for the access log");
+    a->json = json;
+    a->format = hc_strdup(format ? format : DEFAULT_FORMAT);
+    a->fd =
+        strcmp(file, "-") == 0 ? 1 : open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+    if (a->fd < 0)
+        rc = hc_err_errno(err, errno, "cannot open the access log %s", file);
+    else if (!a->format)
+        rc = hc_err_set(err, HC_ENOMEM, "no memory for the access log");
+    if (rc != 0) {
+        hc_access_log_free(a);
+        return rc;
+    }
+    *out = a;
+    return 0;
+}
+
+void hc_access_log_free(hc_access_log *a)
+{
+    if (!a)
+        return;
+    if (a->fd > 2)
+        (void)close(a->fd);
+    hc_free(a->format);
+    hc_free(a);
+}
+
+static int add_or_dash(hc_buf *out, hc_slice text)
+{
+    return text.size ? hc_escape_add(out, text) : hc_buf_add_byte(out, '-');
+}
+
+static int add_header(hc_buf *out, const hc_access_entry *e, const char *name)
+{
+    hc_slice value = HC_SLICE_NONE;
+    if (e->request)
+        (void)hc_request_header(e->request, name, &value);
+    return add_or_dash(out, value);
+}
+
+static int add_time(hc_buf *out)
+{
+    char text[64];
+    time_t now = (time_t)hc_clock_wall_s();
+    struct tm tm;
+    size_t n =
+        localtime_r(&now, &tm) ? strftime(text, sizeof text, "[%d/%b/%Y:%H:%M:%S %z]", &tm) : 0;
+    return hc_buf_add(out, hc_slice_of(text, n));
+}
+
+static int add_request_line(hc_buf *out, const hc_access_entry *e)
+{
+    if (!e->request)
+        return hc_buf_add_byte(out, '-');
+    int rc = hc_escape_add(out, e->request->method);
+    if (rc == 0)
+        rc = hc_buf_add_byte(out, ' ');
+    if (rc == 0)
+        rc = hc_escape_add(out, e->request->target);
+    return rc == 0 ? hc_buf_printf(out, " HTTP/1.%u", e->request->minor) : rc;
+}
+
+static const char *subject(const hc_access_entry *e)
+{
+    return e->principal ? hc_cert_subject(e->principal->cert) : "";
+}
+
+static const char *serial(const hc_access_entry *e)
+{
+    return e->principal ? hc_cert_serial_hex(e->principal->cert) : "";
+}
+
+static int add_number_atom(hc_buf *out, char atom, const hc_access_entry *e)
+{
+    switch (atom) {
+    case 's':
+        return hc_buf_printf(out, "%d", e->status);
+    case 'b':
+        return e->body_bytes ? hc_buf_printf(out, "%llu", (unsigned long long)e->body_bytes)
+                             : hc_buf_add_byte(out, '-');
+    case 'B':
+        return hc_buf_printf(out, "%llu", (unsigned long long)e->body_bytes);
+    case 'T':
+        return hc_buf_printf(out, "%llu", (unsigned long long)(e->duration_us / 1000000));
+    case 'M':
+        return hc_buf_printf(out, "%llu", (unsigned long long)(e->duration_us / 1000));
+    case 'D':
+        return hc_buf_printf(out, "%llu", (unsigned long long)e->duration_us);
+    case 'L':
+        return hc_buf_printf(out, "%.6f", (double)e->duration_us / 1e6);
+    case 'p':
+        return hc_buf_printf(out, "<%u>", e->pid);
+    default:
+        return hc_buf_add_byte(out, '-');
+    }
+}
+
+static int add_atom(hc_buf *out, char atom, const hc_access_entry *e)
+{
+    const hc_request *r = e->request;
+    switch (atom) {
+    case 'h':
+        return add_or_dash(out, hc_slice_text(e->peer->address));
+    case 't':
+        return add_time(out);
+    case 'r':
+        return add_request_line(out, e);
+    case 'm':
+        return add_or_dash(out, r ? r->method : HC_SLICE_NONE);
+    case 'U':
+        return add_or_dash(out, r ? r->raw_path : HC_SLICE_NONE);
+    case 'q':
+        return r ? hc_escape_add(out, r->query) : 0;
+    case 'H':
+        return r ? hc_buf_printf(out, "HTTP/1.%u", r->minor) : hc_buf_add_byte(out, '-');
+    case 'f':
+        return add_header(out, e, "referer");
+    case 'a':
+        return add_header(out, e, "user-agent");
+    case 'u':
+    case 'c':
+        return add_or_dash(out, hc_slice_text(subject(e)));
+    case 'n':
+        return add_or_dash(out, hc_slice_text(serial(e)));
+    case 'v':
+        return hc_buf_add_text(out, hc_verdict_name(e->verdict->code));
+    default:
+        return add_number_atom(out, atom, e);
+    }
+}
+
+static int add_named(hc_buf *out, const char *name, size_t size, const hc_access_entry *e)
+{
+    char header[128];
+    if (size > 3 && name[0] == '{' && name[size - 2] == '}' && name[size - 1] == 'i') {
+        (void)snprintf(header, sizeof header, "%.*s", (int)(size - 3), name + 1);
+        return add_header(out, e, header);
+    }
+    return size == 1 ? add_atom(out, name[0], e) : hc_buf_add_byte(out, '-');
+}
+
+static int write_text(const hc_access_log *a, hc_buf *out, const hc_access_entry *e)
+{
+    int rc = 0;
+    for (const char *at = a->format; *at && rc == 0;) {
+        const char *end;
+        if (at[0] == '%' && at[1] == '(' && (end = strstr(at, ")s"))) {
+            rc = add_named(out, at + 2, (size_t)(end - at - 2), e);
+            at = end + 2;
+        } else {
+            at += at[0] == '%' && at[1] == '%';
+            rc = hc_buf_add_byte(out, (uint8_t)*at++);
+        }
+    }
+    return rc;
+}
+
+/* Octets that are not UTF-8 are escaped first: JSON has no other way to say them. */
+static json_t *json_text(hc_slice text)
+{
+    if (hc_utf8_valid(text))
+        return json_stringn((const char *)text.at, text.size);
+    hc_buf escaped = hc_buf_init(HC_LIMIT_LOG_LINE * 4);
+    json_t *out = hc_escape_add(&escaped, text) == 0
+                      ? json_stringn((const char *)escaped.at, escaped.size)
+                      : NULL;
+    hc_buf_done(&escaped);
+    return out;
+}
+
+static int write_json(hc_buf *out, const hc_access_entry *e)
+{
+    static const hc_request none;
+    const hc_request *r = e->request ? e->request : &none;
+    json_t *o = json_pack(
+        "{s:I, s:s, s:o*, s:o*, s:o*, s:i, s:I, s:I, s:s, s:s, s:s, s:s, s:b}", "time",
+        (json_int_t)hc_clock_wall_s(), "address", e->peer->address, "method", json_text(r->method),
+        "path", json_text(r->raw_path), "query", json_text(r->query), "status", e->status, "bytes",
+        (json_int_t)e->body_bytes, "duration_us", (json_int_t)e->duration_us, "verdict",
+        hc_verdict_name(e->verdict->code), "client", subject(e), "serial", serial(e), "tls",
+        e->peer->tls_protocol, "resumed", e->peer->tls_resumed);
+    char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+    int rc = text ? hc_buf_add_text(out, text) : -HC_ENOMEM;
+    free(text);
+    json_decref(o);
+    return rc;
+}
+
+void hc_access_log_write(hc_access_log *a, const hc_access_entry *entry)
+{
+    hc_buf line = hc_buf_init(HC_LIMIT_LOG_LINE * 8);
+    int rc = a->json ? write_json(&line, entry) : write_text(a, &line, entry);
+    if (rc == 0)
+        rc = hc_buf_add_byte(&line, '\n');
+    /* A line that cannot be written is lost: the request was answered all the same. */
+    if (rc == 0 && write(a->fd, line.at, line.size) < 0)
+        rc = -HC_EIO;
+    hc_buf_done(&line);
+}

@@ -1,0 +1,34 @@
+/* The access log: one line a response, in gunicorn's format atoms or as JSON, with the client's
+ * name and verdict.
+ *
+ * Values from clients are escaped, so a line is one line. Written with one write(2); shared by all
+ * threads. */
+#ifndef HC_SERVER_ACCESS_LOG_H
+#define HC_SERVER_ACCESS_LOG_H
+
+#include "handler/handler.h"
+
+typedef struct hc_access_log hc_access_log;
+
+typedef struct hc_access_entry {
+    const hc_request *request; /* NULL where none could be decoded */
+    const hc_peer *peer;
+    const hc_principal *principal; /* may be NULL */
+    const hc_verdict *verdict;
+    int status;
+    uint64_t body_bytes;
+    uint64_t duration_us;
+    unsigned pid;
+} hc_access_entry;
+
+/* `file`: "-" for standard output, else a path (appended to). `format`: NULL for the combined
+ * format with the client's name, "json", or gunicorn's atoms: %(h)s %(l)s %(u)s %(t)s %(r)s %(m)s
+ * %(U)s %(q)s %(H)s %(s)s %(b)s %(B)s %(f)s %(a)s
+ * %(T)s %(M)s %(D)s %(L)s %(p)s %({header}i)s, and ours %(v)s verdict, %(c)s client subject, %(n)s
+ * serial. */
+int hc_access_log_open(const char *file, const char *format, hc_access_log **out,
+                       hc_err *err) HC_MUST_CHECK;
+void hc_access_log_free(hc_access_log *a);
+void hc_access_log_write(hc_access_log *a, const hc_access_entry *entry);
+
+#endif

@@ -1,0 +1,417 @@
+#include "server/conn_impl.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+/* Which state may follow which: anything else is a fault of ours, and ends the connection. */
+static const bool allowed[CONN_STATES][CONN_STATES] = {
+    [CONN_PROXY] = {[CONN_HANDSHAKE] = true, [CONN_CLOSED] = true},
+    [CONN_HANDSHAKE] = {[CONN_HEAD] = true, [CONN_LINGER] = true, [CONN_CLOSED] = true},
+    [CONN_HEAD] =
+        {[CONN_BODY] = true, [CONN_ANSWER] = true, [CONN_LINGER] = true, [CONN_CLOSED] = true},
+    [CONN_BODY] = {[CONN_ANSWER] = true, [CONN_CLOSED] = true},
+    [CONN_ANSWER] = {[CONN_HEAD] = true, [CONN_LINGER] = true, [CONN_CLOSED] = true},
+    [CONN_LINGER] = {[CONN_CLOSED] = true},
+};
+
+void conn_enter(hc_conn *c, hc_conn_state next)
+{
+    if (c->state == next)
+        return;
+    if (!allowed[c->state][next]) {
+        hc_log_text(c->loop->shared->log, HC_LOG_ERROR, "connection state %d cannot follow %d",
+                    (int)next, (int)c->state);
+        next = CONN_CLOSED;
+    }
+    c->state = next;
+}
+
+const hc_settings *conn_settings(const hc_conn *c)
+{
+    return &c->loop->live->settings;
+}
+
+hc_conn *hc_conn_next(const hc_conn *c)
+{
+    return c->next;
+}
+
+/* ---- deadlines ---- */
+
+static void on_timer(uv_timer_t *timer);
+
+/* Most deadlines move before they pass: the timer keeps running and looks again, which costs
+ * nothing a request. */
+void conn_deadline(hc_conn *c, uint64_t in_ms)
+{
+    uint64_t now = uv_now(&c->loop->uv);
+    c->deadline_ms = in_ms ? now + in_ms : 0;
+    if (!in_ms || c->handles == 0)
+        return;
+    if (!uv_is_active((uv_handle_t *)&c->timer) || uv_timer_get_due_in(&c->timer) > in_ms)
+        (void)uv_timer_start(&c->timer, on_timer, in_ms, 0);
+}
+
+static void deadline_passed(hc_conn *c)
+{
+    switch (c->state) {
+    case CONN_HEAD:
+    case CONN_BODY:
+        conn_input_late(c);
+        break;
+    case CONN_HANDSHAKE:
+    case CONN_PROXY:
+        hc_log_event(
+            c->loop->shared->log, HC_LOG_INFO, "handshake timed out",
+            (hc_log_field[]){{"address", hc_slice_text(c->address)}, {NULL, HC_SLICE_NONE}});
+        conn_enter(c, CONN_CLOSED);
+        break;
+    default: /* the client does not take its response, or lingers */
+        conn_enter(c, CONN_CLOSED);
+    }
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    hc_conn *c = timer->data;
+    uint64_t now = uv_now(&c->loop->uv);
+    if (c->deadline_ms == 0)
+        return;
+    if (now < c->deadline_ms) {
+        (void)uv_timer_start(timer, on_timer, c->deadline_ms - now, 0);
+        return;
+    }
+    c->deadline_ms = 0;
+    deadline_passed(c);
+    conn_pump(c);
+}
+
+/* ---- waiting ---- */
+
+static void on_poll(uv_poll_t *poll, int status, int events);
+
+/* Changing what is waited for is a system call: reading stays on through a request. */
+static void watch(hc_conn *c)
+{
+    int want = 0;
+    if (!c->read_paused && !c->peer_ended)
+        want |= UV_READABLE;
+    if (c->want_write)
+        want |= UV_WRITABLE;
+    if (want == c->events)
+        return;
+    c->events = want;
+    if (want)
+        (void)uv_poll_start(&c->poll, want, on_poll);
+    else
+        (void)uv_poll_stop(&c->poll);
+}
+
+/* ---- end of life ---- */
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    hc_conn *c = handle->data;
+    if (--c->handles > 0)
+        return;
+    (void)close(c->fd);
+    hc_loop *loop = c->loop;
+    hc_free(c);
+    hc_loop_conn_gone(loop);
+}
+
+static void unlink_conn(hc_conn *c)
+{
+    if (c->previous)
+        c->previous->next = c->next;
+    else
+        c->loop->connections = c->next;
+    if (c->next)
+        c->next->previous = c->previous;
+}
+
+static void destroy(hc_conn *c)
+{
+    if (c->response.by_handler) {
+        c->response.by_handler = false;
+        hc_handler *h = hc_app_handler(c->loop->app);
+        h->cancel(h, &c->exchange);
+    }
+    if (c->response.active)
+        conn_response_sent(c);
+    unlink_conn(c);
+    hc_tls_free(c->ssl);
+    conn_identity_done(c);
+    hc_h1_done(&c->decoder);
+    hc_buf_done(&c->ahead);
+    hc_body_store_done(&c->body);
+    hc_outbox_done(&c->out);
+    hc_live_unref(c->live);
+    uv_close((uv_handle_t *)&c->poll, on_handle_closed);
+    uv_close((uv_handle_t *)&c->timer, on_handle_closed);
+}
+
+void hc_conn_abort(hc_conn *c)
+{
+    conn_enter(c, CONN_CLOSED);
+    conn_pump(c);
+}
+
+void hc_conn_drain(hc_conn *c)
+{
+    c->draining = true;
+    if (c->state == CONN_HEAD && !hc_h1_in_head(&c->decoder) && c->ahead.size == 0)
+        conn_shut(c);
+    conn_pump(c);
+}
+
+/* ---- writing ---- */
+
+void conn_shut(hc_conn *c)
+{
+    if (c->state == CONN_CLOSED || c->state == CONN_LINGER)
+        return;
+    hc_tls_close_notify(c->ssl);
+    (void)shutdown(c->fd, SHUT_WR);
+    conn_enter(c, CONN_LINGER);
+    c->read_paused = false;
+    c->want_write = false;
+    conn_deadline(c, HC_LIMIT_DRAIN_MS);
+    if (c->peer_ended)
+        conn_enter(c, CONN_CLOSED);
+}
+
+/* Sends the outbox as far as the socket takes it. */
+static void flush(hc_conn *c)
+{
+    hc_err err = {0};
+    c->want_write = false;
+    while (c->out.size && c->state != CONN_CLOSED && c->state != CONN_LINGER) {
+        hc_slice octets;
+        size_t done = 0;
+        if (hc_outbox_peek(&c->out, c->loop->scratch, sizeof c->loop->scratch, &octets, &err) !=
+            0) {
+            hc_log_text(c->loop->shared->log, HC_LOG_ERROR, "%s; the response is cut", err.text);
+            conn_enter(c, CONN_CLOSED);
+            return;
+        }
+        hc_tls_result r = hc_tls_write(c->ssl, octets, &done, &err);
+        if (r == HC_TLS_DONE) {
+            hc_outbox_consume(&c->out, done);
+            conn_deadline(c, conn_settings(c)->send_timeout_ms);
+        } else if (r == HC_TLS_WANT_WRITE) {
+            c->want_write = true;
+            return;
+        } else if (r == HC_TLS_WANT_READ) {
+            return;
+        } else {
+            conn_enter(c, CONN_CLOSED);
+        }
+    }
+}
+
+/* ---- reading ---- */
+
+static void linger_read(hc_conn *c)
+{
+    for (;;) {
+        ssize_t n = recv(c->fd, c->loop->scratch, sizeof c->loop->scratch, 0);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        if (n > 0)
+            c->drained_bytes += (uint64_t)n;
+        if (n <= 0 || c->drained_bytes > HC_LIMIT_DRAIN_BYTES) {
+            conn_enter(c, CONN_CLOSED);
+            return;
+        }
+    }
+}
+
+static void read_requests(hc_conn *c)
+{
+    hc_err err = {0};
+    while (!c->read_paused &&
+           (c->state == CONN_HEAD || c->state == CONN_BODY || c->state == CONN_ANSWER)) {
+        size_t done = 0;
+        hc_tls_result r =
+            hc_tls_read(c->ssl, c->loop->scratch, sizeof c->loop->scratch, &done, &err);
+        if (r == HC_TLS_DONE) {
+            conn_input(c, hc_slice_of(c->loop->scratch, done));
+            /* Nothing is left inside the library: the next octets make the socket readable. */
+            if (done < sizeof c->loop->scratch && !SSL_has_pending(c->ssl))
+                return;
+        } else if (r == HC_TLS_CLOSED) {
+            c->peer_ended = true;
+            conn_input_ended(c);
+            return;
+        } else {
+            if (r == HC_TLS_FAILED)
+                conn_enter(c, CONN_CLOSED);
+            return;
+        }
+    }
+}
+
+/* The header stands in front of TLS: it is looked at where it is, and only its own octets are
+ * taken. */
+static void read_proxy_header(hc_conn *c)
+{
+    uint8_t bytes[HC_LIMIT_PROXY_HEADER];
+    hc_err err = {0};
+    hc_proxy proxy;
+    size_t consumed = 0;
+    ssize_t n = recv(c->fd, bytes, sizeof bytes, MSG_PEEK);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    int rc = n > 0 ? hc_proxy_decode(hc_slice_of(bytes, (size_t)n), &consumed, &proxy, &err)
+                   : -HC_ECLOSED;
+    if (rc == -HC_EAGAIN && (size_t)n < sizeof bytes)
+        return;
+    if (rc == 0)
+        rc = recv(c->fd, bytes, consumed, 0) == (ssize_t)consumed ? 0 : -HC_EIO;
+    if (rc != 0) {
+        if (n > 0)
+            hc_log_event(c->loop->shared->log, HC_LOG_WARNING, "no PROXY header",
+                         (hc_log_field[]){{"address", hc_slice_text(c->address)},
+                                          {"reason", hc_slice_text(err.text)},
+                                          {NULL, HC_SLICE_NONE}});
+        conn_enter(c, CONN_CLOSED);
+        return;
+    }
+    if (proxy.known) {
+        hc_address_text(&proxy.source, c->address, &c->peer.port);
+        hc_address_text(&proxy.destination, c->server_address, &c->peer.server_port);
+    }
+    conn_enter(c, CONN_HANDSHAKE);
+}
+
+/* ---- the pump ---- */
+
+static void pump_once(hc_conn *c)
+{
+    flush(c);
+    if (c->state == CONN_ANSWER && c->response.complete && c->out.size == 0) {
+        bool cut = c->response.cut, close = c->response.close || c->draining || c->peer_ended;
+        conn_response_sent(c);
+        if (cut)
+            conn_enter(c, CONN_CLOSED);
+        else if (close)
+            conn_shut(c);
+        else
+            conn_enter(c, CONN_HEAD);
+        c->again = true;
+    }
+    if (c->state == CONN_HEAD && (c->ahead.size || c->peer_ended)) {
+        hc_buf ahead = c->ahead;
+        c->ahead = hc_buf_init(HC_LOOP_SCRATCH + HC_LIMIT_PIPELINE_BYTES);
+        c->read_paused = false;
+        conn_input(c, hc_buf_slice(&ahead));
+        hc_buf_done(&ahead);
+        if (c->state == CONN_HEAD && c->peer_ended)
+            conn_input_ended(c);
+    }
+}
+
+/* Everything that may free a connection or start its next request happens here, in a loop instead
+ * of in depth. */
+void conn_pump(hc_conn *c)
+{
+    c->again = true;
+    if (c->pumping)
+        return;
+    c->pumping = true;
+    while (c->again && c->state != CONN_CLOSED) {
+        c->again = false;
+        pump_once(c);
+    }
+    c->pumping = false;
+    if (c->state == CONN_CLOSED)
+        destroy(c);
+    else
+        watch(c);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+    hc_conn *c = poll->data;
+    c->pumping = true; /* whatever is called below, the pump at the end does the rest */
+    if (status < 0)
+        conn_enter(c, CONN_CLOSED);
+    if (c->state == CONN_PROXY)
+        read_proxy_header(c);
+    if (c->state == CONN_HANDSHAKE)
+        conn_handshake(c);
+    else if (c->state == CONN_LINGER)
+        linger_read(c);
+    if (events & (UV_READABLE | UV_DISCONNECT))
+        read_requests(c);
+    c->pumping = false;
+    conn_pump(c);
+}
+
+/* ---- the beginning ---- */
+
+static bool is_named_proxy(const hc_settings *s, const hc_address *peer)
+{
+    for (size_t i = 0; s->proxy_protocol && i < s->proxy_allow_from_count; i++)
+        if (hc_network_contains(&s->proxy_allow_from[i], peer))
+            return true;
+    return false;
+}
+
+static hc_conn *make(hc_loop *loop, int fd, const hc_address *peer)
+{
+    hc_conn *c = hc_alloc_zero(1, sizeof *c);
+    hc_address own;
+    if (!c)
+        return NULL;
+    c->loop = loop;
+    c->fd = fd;
+    c->live = hc_live_ref(loop->live);
+    c->ahead = hc_buf_init(HC_LOOP_SCRATCH + HC_LIMIT_PIPELINE_BYTES);
+    hc_address_text(peer, c->address, &c->peer.port);
+    if (hc_address_of_socket(fd, &own, NULL) == 0)
+        hc_address_text(&own, c->server_address, &c->peer.server_port);
+    c->peer.connection = atomic_fetch_add(&loop->shared->connections_ever, 1) + 1;
+    c->peer.address = c->address;
+    c->peer.server_address = c->server_address;
+    c->peer.tls_protocol = c->peer.tls_cipher = c->peer.tls_sni = "";
+    hc_h1_init(&c->decoder, &loop->live->settings.http);
+    hc_body_store_init(&c->body, c->live->settings.worker_tmp_dir);
+    hc_outbox_init(&c->out, c->live->settings.worker_tmp_dir);
+    return c;
+}
+
+void hc_conn_accept(hc_loop *loop, int fd, const hc_address *peer)
+{
+    hc_err err = {0};
+    hc_conn *c = make(loop, fd, peer);
+    int rc = c ? conn_tls_begin(c, &err) : hc_err_set(&err, HC_ENOMEM, "no memory");
+    if (rc == 0 && uv_poll_init(&loop->uv, &c->poll, fd) != 0)
+        rc = hc_err_set(&err, HC_EIO, "cannot watch the socket");
+    if (rc != 0) {
+        hc_log_text(loop->shared->log, HC_LOG_ERROR, "a connection was dropped: %s", err.text);
+        if (c) {
+            hc_tls_free(c->ssl);
+            hc_live_unref(c->live);
+            hc_free(c);
+        }
+        (void)close(fd);
+        return;
+    }
+    (void)uv_timer_init(&loop->uv, &c->timer);
+    c->handles = 2;
+    c->poll.data = c->timer.data = c;
+    c->next = loop->connections;
+    if (c->next)
+        c->next->previous = c;
+    loop->connections = c;
+    atomic_fetch_add(&loop->shared->connections, 1);
+    c->state = is_named_proxy(&loop->live->settings, peer) ? CONN_PROXY : CONN_HANDSHAKE;
+    conn_deadline(c, loop->live->settings.handshake_timeout_ms);
+    watch(c);
+}

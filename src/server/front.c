@@ -1,0 +1,262 @@
+#include "server/front.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "server/conn.h"
+#include "server/loop_thread.h"
+#include "server/ticket.h"
+
+struct hc_front {
+    hc_shared shared;
+    hc_live *live; /* what the next configuration replaces */
+    uint64_t generation;
+    hc_loop *loops;
+    unsigned loop_count;
+    unsigned next_loop; /* gets the next lane */
+    int listeners[HC_LIMIT_LISTENERS];
+    size_t listener_count;
+    bool started;
+};
+
+static void on_lane_ready(void *arg, uint32_t worker)
+{
+    hc_front *f = arg;
+    f->shared.events.lane_ready(f->shared.events.arg, worker);
+}
+
+static void on_worker_broken(void *arg, uint32_t worker, const char *why)
+{
+    hc_front *f = arg;
+    f->shared.events.worker_broken(f->shared.events.arg, worker, why);
+}
+
+static void on_worker_idle(void *arg, uint32_t worker)
+{
+    hc_front *f = arg;
+    f->shared.events.worker_idle(f->shared.events.arg, worker);
+}
+
+int hc_front_new(const hc_log *log, const hc_front_events *events, hc_front **out, hc_err *err)
+{
+    hc_front *f = hc_alloc_zero(1, sizeof *f);
+    if (!f)
+        return hc_err_set(err, HC_ENOMEM, "no memory for the front");
+    f->shared.log = log;
+    f->shared.events = *events;
+    hc_pool_events pool_events = {f, on_lane_ready, on_worker_broken, on_worker_idle};
+    int rc = hc_pool_new(&pool_events, &f->shared.pool, err);
+    if (rc != 0) {
+        hc_free(f);
+        return rc;
+    }
+    *out = f;
+    return 0;
+}
+
+typedef struct new_live {
+    hc_loop *loop;
+    hc_live *live;
+} new_live;
+
+static void take_live(void *arg)
+{
+    new_live *n = arg;
+    hc_loop_configure(n->loop, n->live);
+    hc_free(n);
+}
+
+/* Either every thread has the new configuration in its inbox, or the process has no memory left to
+ * go on with. */
+static int publish(hc_front *f, hc_live *live, hc_err *err)
+{
+    for (unsigned i = 0; f->started && i < f->loop_count; i++) {
+        new_live *n = hc_alloc(sizeof *n);
+        if (!n)
+            return hc_err_set(err, HC_ENOMEM, "no memory for the new configuration");
+        *n = (new_live){&f->loops[i], hc_live_ref(live)};
+        if (!hc_loop_post(&f->loops[i], take_live, n)) {
+            hc_live_unref(n->live);
+            hc_free(n);
+            return hc_err_set(err, HC_ENOMEM, "no memory for the new configuration");
+        }
+    }
+    return 0;
+}
+
+static int open_shared(hc_front *f, const hc_settings *s, hc_err *err)
+{
+    int rc = 0;
+    if (s->access_logfile && !f->shared.access)
+        rc = hc_access_log_open(s->access_logfile, s->access_logformat, &f->shared.access, err);
+    if (rc == 0 && s->session_cache && !f->shared.sessions) {
+        hc_session_config config = {.entries = (size_t)s->session_cache,
+                                    .bytes = HC_LIMIT_SESSION_BYTES_DEFAULT,
+                                    .attachment_ref = hc_ticket_ref,
+                                    .attachment_unref = hc_ticket_unref};
+        rc = hc_session_store_new(&config, &f->shared.sessions, err);
+    }
+    return rc;
+}
+
+int hc_front_configure(hc_front *f, const hc_settings *settings, const hc_files *files, hc_err *err)
+{
+    hc_live *live;
+    hc_tls_hooks hooks = hc_conn_hooks();
+    int rc = hc_live_new(settings, files, ++f->generation, &hooks, &live, err);
+    if (rc != 0)
+        return rc;
+    rc = open_shared(f, settings, err);
+    if (rc == 0)
+        rc = publish(f, live, err);
+    if (rc != 0) {
+        hc_live_unref(live);
+        return rc;
+    }
+    hc_live_unref(f->live);
+    f->live = live;
+    return 0;
+}
+
+static unsigned count_threads(const hc_settings *s)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned n = s->front_threads ? s->front_threads : (unsigned)(cores > 0 ? cores : 1);
+    return n < HC_LIMIT_FRONT_THREADS ? n : HC_LIMIT_FRONT_THREADS;
+}
+
+int hc_front_start(hc_front *f, hc_err *err)
+{
+    unsigned count = count_threads(&f->live->settings);
+    f->loops = hc_alloc_zero(count, sizeof *f->loops);
+    if (!f->loops)
+        return hc_err_set(err, HC_ENOMEM, "no memory for threads");
+    for (unsigned i = 0; i < count; i++) {
+        int rc = hc_loop_init(&f->loops[i], &f->shared, f->loops, i, f->live, err);
+        if (rc != 0)
+            return rc;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        int rc = hc_loop_start(&f->loops[i], err);
+        if (rc != 0)
+            return rc;
+        f->loop_count++;
+    }
+    f->started = true;
+    return 0;
+}
+
+typedef struct fd_order {
+    hc_loop *loop;
+    int fd;
+    uint32_t worker;
+} fd_order;
+
+static void take_listener(void *arg)
+{
+    fd_order *o = arg;
+    hc_loop_listen(o->loop, o->fd);
+    hc_free(o);
+}
+
+static void take_lane(void *arg)
+{
+    fd_order *o = arg;
+    hc_shared *s = o->loop->shared;
+    hc_err err = {0};
+    if (hc_app_add_lane(o->loop->app, o->worker, o->fd, &err) != 0)
+        s->events.worker_broken(s->events.arg, o->worker, err.text);
+    hc_free(o);
+}
+
+static int order(hc_loop *loop, void (*run)(void *), fd_order what, hc_err *err)
+{
+    fd_order *o = hc_alloc(sizeof *o);
+    if (o)
+        *o = what;
+    if (!o || !hc_loop_post(loop, run, o)) {
+        hc_free(o);
+        return hc_err_set(err, HC_ENOMEM, "no memory for a message to a thread");
+    }
+    return 0;
+}
+
+int hc_front_listen(hc_front *f, int fd, hc_err *err)
+{
+    int rc = 0;
+    if (f->listener_count == HC_LIMIT_LISTENERS)
+        rc = hc_err_set(err, HC_ELIMIT, "more than %d listening sockets", HC_LIMIT_LISTENERS);
+    if (rc != 0) {
+        (void)close(fd);
+        return rc;
+    }
+    f->listeners[f->listener_count++] = fd;
+    for (unsigned i = 0; i < f->loop_count && rc == 0; i++)
+        rc = order(&f->loops[i], take_listener, (fd_order){&f->loops[i], fd, 0}, err);
+    return rc;
+}
+
+int hc_front_add_lane(hc_front *f, uint32_t worker, int fd, hc_err *err)
+{
+    hc_loop *loop = &f->loops[f->next_loop++ % f->loop_count];
+    int flags = fcntl(fd, F_GETFL);
+    int rc = flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0
+                 ? order(loop, take_lane, (fd_order){loop, fd, worker}, err)
+                 : hc_err_errno(err, errno, "cannot make a lane non-blocking");
+    if (rc != 0)
+        (void)close(fd);
+    return rc;
+}
+
+static void close_retired(void *arg)
+{
+    hc_loop *loop = arg;
+    hc_app_close_retired(loop->app);
+}
+
+void hc_front_retire_worker(hc_front *f, uint32_t worker)
+{
+    hc_pool_retire(f->shared.pool, worker);
+    for (unsigned i = 0; i < f->loop_count; i++)
+        (void)hc_loop_post(&f->loops[i], close_retired, &f->loops[i]);
+}
+
+typedef struct drain_order {
+    hc_loop *loop;
+    uint64_t grace_ms;
+} drain_order;
+
+static void take_drain(void *arg)
+{
+    drain_order *o = arg;
+    hc_loop_drain(o->loop, o->grace_ms);
+    hc_free(o);
+}
+
+void hc_front_drain(hc_front *f, uint64_t grace_ms)
+{
+    atomic_store(&f->shared.loops_draining, f->loop_count);
+    for (unsigned i = 0; i < f->loop_count; i++) {
+        drain_order *o = hc_alloc(sizeof *o);
+        if (o)
+            *o = (drain_order){&f->loops[i], grace_ms};
+        if (!o || !hc_loop_post(&f->loops[i], take_drain, o))
+            hc_free(o);
+    }
+}
+
+void hc_front_free(hc_front *f)
+{
+    for (unsigned i = 0; i < f->loop_count; i++)
+        hc_loop_stop(&f->loops[i]);
+    hc_free(f->loops);
+    for (size_t i = 0; i < f->listener_count; i++)
+        (void)close(f->listeners[i]);
+    hc_session_store_free(f->shared.sessions);
+    hc_access_log_free(f->shared.access);
+    hc_live_unref(f->live);
+    hc_pool_free(f->shared.pool);
+    hc_free(f);
+}

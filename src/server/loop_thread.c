@@ -1,0 +1,281 @@
+#include "server/loop_thread.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "server/conn.h"
+
+#define ACCEPTS_A_TURN 16 /* so that a storm of connections does not starve those that are open */
+
+struct hc_message {
+    void (*run)(void *arg);
+    void *arg;
+    hc_message *next;
+};
+
+bool hc_loop_post(hc_loop *loop, void (*run)(void *arg), void *arg)
+{
+    hc_message *m = hc_alloc(sizeof *m);
+    if (!m)
+        return false;
+    *m = (hc_message){run, arg, NULL};
+    (void)pthread_mutex_lock(&loop->inbox_lock);
+    bool taken = !loop->ended;
+    if (taken) {
+        *loop->inbox_end = m;
+        loop->inbox_end = &m->next;
+        (void)uv_async_send(
+            &loop->wake); /* under the lock: the handle is not closed before `ended` */
+    }
+    (void)pthread_mutex_unlock(&loop->inbox_lock);
+    if (!taken)
+        hc_free(m);
+    return taken;
+}
+
+static void on_wake(uv_async_t *wake)
+{
+    hc_loop *loop = wake->data;
+    (void)pthread_mutex_lock(&loop->inbox_lock);
+    hc_message *m = loop->inbox;
+    loop->inbox = NULL;
+    loop->inbox_end = &loop->inbox;
+    (void)pthread_mutex_unlock(&loop->inbox_lock);
+    while (m) {
+        hc_message *next = m->next;
+        m->run(m->arg);
+        hc_free(m);
+        m = next;
+    }
+}
+
+static bool post_by_index(void *arg, unsigned thread, void (*run)(void *), void *run_arg)
+{
+    hc_loop *loop = arg;
+    return hc_loop_post(&loop->all[thread], run, run_arg);
+}
+
+static hc_app_config app_config(const hc_live *live)
+{
+    return (hc_app_config){live->settings.timeout_ms, live->settings.remote_user,
+                           hc_buf_slice(&live->server_frame)};
+}
+
+int hc_loop_init(hc_loop *loop, hc_shared *shared, hc_loop *all, unsigned index, hc_live *live,
+                 hc_err *err)
+{
+    loop->shared = shared;
+    loop->all = all;
+    loop->index = index;
+    loop->live = hc_live_ref(live);
+    loop->inbox_end = &loop->inbox;
+    int rc = uv_loop_init(&loop->uv);
+    if (rc != 0)
+        return hc_err_set(err, HC_EIO, "cannot make an event loop: %s", uv_strerror(rc));
+    if (pthread_mutex_init(&loop->inbox_lock, NULL) != 0)
+        return hc_err_set(err, HC_ENOMEM, "no memory for a lock");
+    rc = uv_async_init(&loop->uv, &loop->wake, on_wake);
+    if (rc != 0)
+        return hc_err_set(err, HC_EIO, "cannot make an event loop: %s", uv_strerror(rc));
+    loop->wake.data = loop;
+    (void)uv_timer_init(&loop->uv, &loop->drain_timer);
+    loop->drain_timer.data = loop;
+    hc_app_setup setup = {&loop->uv, shared->pool, index, post_by_index, loop};
+    rc = hc_app_new(&setup, &loop->app, err);
+    if (rc == 0) {
+        hc_app_config config = app_config(live);
+        hc_app_configure(loop->app, &config);
+    }
+    return rc;
+}
+
+static void *run_thread(void *arg)
+{
+    hc_loop *loop = arg;
+    (void)uv_run(&loop->uv, UV_RUN_DEFAULT);
+    return NULL;
+}
+
+int hc_loop_start(hc_loop *loop, hc_err *err)
+{
+    int rc = pthread_create(&loop->thread, NULL, run_thread, loop);
+    return rc == 0 ? 0 : hc_err_errno(err, rc, "cannot start a thread");
+}
+
+static void free_handle(uv_handle_t *handle)
+{
+    hc_free(handle);
+}
+
+static void close_listeners(hc_loop *loop)
+{
+    for (size_t i = 0; i < loop->listener_count; i++)
+        uv_close((uv_handle_t *)loop->listeners[i], free_handle);
+    loop->listener_count = 0;
+    loop->listening = false;
+}
+
+static void end_loop(void *arg)
+{
+    hc_loop *loop = arg;
+    (void)pthread_mutex_lock(&loop->inbox_lock);
+    loop->ended = true;
+    (void)pthread_mutex_unlock(&loop->inbox_lock);
+    close_listeners(loop);
+    while (loop->connections)
+        hc_conn_abort(loop->connections);
+    hc_app_free(loop->app);
+    loop->app = NULL;
+    uv_close((uv_handle_t *)&loop->drain_timer, NULL);
+    uv_close((uv_handle_t *)&loop->wake, NULL);
+}
+
+void hc_loop_stop(hc_loop *loop)
+{
+    if (hc_loop_post(loop, end_loop, loop))
+        (void)pthread_join(loop->thread, NULL);
+    (void)uv_loop_close(&loop->uv);
+    while (loop->inbox) {
+        hc_message *m = loop->inbox;
+        loop->inbox = m->next;
+        hc_free(m);
+    }
+    (void)pthread_mutex_destroy(&loop->inbox_lock);
+    hc_live_unref(loop->live);
+}
+
+void hc_loop_configure(hc_loop *loop, hc_live *live)
+{
+    hc_app_config config = app_config(live);
+    hc_live *old = loop->live;
+    loop->live = live;
+    hc_app_configure(loop->app, &config);
+    hc_live_unref(old);
+}
+
+hc_slice hc_loop_date(hc_loop *loop)
+{
+    int64_t now = hc_clock_wall_s();
+    if (now != loop->date_s) {
+        loop->date_s = now;
+        hc_http_date(now, loop->date);
+    }
+    return hc_slice_text(loop->date);
+}
+
+/* ---- accepting ---- */
+
+static void on_connection(uv_poll_t *poll, int status, int events);
+
+static void listen_again(hc_loop *loop)
+{
+    if (loop->listening || loop->draining)
+        return;
+    for (size_t i = 0; i < loop->listener_count; i++)
+        (void)uv_poll_start(loop->listeners[i], UV_READABLE, on_connection);
+    loop->listening = true;
+}
+
+static void stop_listening(hc_loop *loop)
+{
+    for (size_t i = 0; i < loop->listener_count; i++)
+        (void)uv_poll_stop(loop->listeners[i]);
+    loop->listening = false;
+}
+
+/* Full: new connections wait in the kernel's queue until one of ours has ended. */
+static bool full(const hc_loop *loop)
+{
+    return atomic_load(&loop->shared->connections) >= loop->live->settings.worker_connections;
+}
+
+static void on_connection(uv_poll_t *poll, int status, int events)
+{
+    hc_loop *loop = poll->data;
+    uv_os_fd_t listener;
+    (void)events;
+    if (status < 0 || uv_fileno((uv_handle_t *)poll, &listener) != 0)
+        return;
+    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+        if (full(loop)) {
+            stop_listening(loop);
+            return;
+        }
+        hc_address peer = {.size = sizeof peer.storage};
+        int fd = accept4(listener, (struct sockaddr *)&peer.storage, &peer.size,
+                         SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0)
+            hc_conn_accept(loop, fd, &peer);
+        else if (errno != EINTR && errno != ECONNABORTED)
+            return;
+    }
+}
+
+void hc_loop_listen(hc_loop *loop, int fd)
+{
+    uv_poll_t *poll = loop->listener_count < HC_LIMIT_LISTENERS ? hc_alloc(sizeof *poll) : NULL;
+    if (!poll || uv_poll_init(&loop->uv, poll, fd) != 0) {
+        hc_free(poll);
+        hc_log_text(loop->shared->log, HC_LOG_ERROR, "cannot watch a listening socket");
+        return;
+    }
+    poll->data = loop;
+    loop->listeners[loop->listener_count++] = poll;
+    loop->listening = true;
+    if (loop->draining)
+        return;
+    (void)uv_poll_start(poll, UV_READABLE, on_connection);
+}
+
+/* ---- the end ---- */
+
+static void drained(hc_loop *loop)
+{
+    if (loop->drained)
+        return;
+    loop->drained = true;
+    (void)uv_timer_stop(&loop->drain_timer);
+    hc_shared *s = loop->shared;
+    if (atomic_fetch_sub(&s->loops_draining, 1) == 1)
+        s->events.drained(s->events.arg);
+}
+
+static void on_drain_timeout(uv_timer_t *timer)
+{
+    hc_loop *loop = timer->data;
+    while (loop->connections)
+        hc_conn_abort(loop->connections);
+    drained(loop);
+}
+
+void hc_loop_drain(hc_loop *loop, uint64_t grace_ms)
+{
+    if (loop->draining)
+        return;
+    loop->draining = true;
+    close_listeners(loop);
+    for (hc_conn *c = loop->connections, *next; c; c = next) {
+        next = hc_conn_next(c);
+        hc_conn_drain(c);
+    }
+    if (loop->connections)
+        (void)uv_timer_start(&loop->drain_timer, on_drain_timeout, grace_ms, 0);
+    else
+        drained(loop);
+}
+
+void hc_loop_conn_gone(hc_loop *loop)
+{
+    atomic_fetch_sub(&loop->shared->connections, 1);
+    if (loop->draining) {
+        if (!loop->connections)
+            drained(loop);
+        return;
+    }
+    /* Another thread that is full notices with its own next connection: each thread always has
+     * some. */
+    listen_again(loop);
+}

@@ -1,0 +1,33 @@
+#include "server/ticket.h"
+
+#include "base/mem.h"
+
+hc_ticket *hc_ticket_new(hc_principal *principal, const hc_verdict *verdict,
+                         int64_t full_handshake_s)
+{
+    hc_ticket *t = hc_alloc_zero(1, sizeof *t);
+    if (!t)
+        return NULL;
+    atomic_init(&t->refs, 1);
+    t->principal = principal ? hc_principal_ref(principal) : NULL;
+    t->verdict = *verdict;
+    t->full_handshake_s = full_handshake_s;
+    return t;
+}
+
+void *hc_ticket_ref(void *ticket)
+{
+    hc_ticket *t = ticket;
+    if (t)
+        atomic_fetch_add(&t->refs, 1);
+    return t;
+}
+
+void hc_ticket_unref(void *ticket)
+{
+    hc_ticket *t = ticket;
+    if (!t || atomic_fetch_sub(&t->refs, 1) != 1)
+        return;
+    hc_principal_unref(t->principal);
+    hc_free(t);
+}
