@@ -346,7 +346,9 @@ static int read_source(crl_reader *reader, const hc_trust_source *source, hc_err
         rc = hc_pem_each(source->pem, read_block, reader, err);
     if (rc == 0 && reader->index->crl_count == before)
         rc = hc_err_set(err, HC_EFORMAT, "no CRL in it (a PEM block X509 CRL, or DER)");
-    return rc < 0 ? hc_err_context(err, "%s", source->name) : 0;
+    if (rc < 0)
+        hc_err_context(err, "%s", source->name);
+    return rc;
 }
 
 static int compare_entries(const void *a, const void *b)

@@ -107,8 +107,10 @@ static int read_cas(const hc_trust_config *config, STACK_OF(X509) * cas, hc_err 
         int rc = hc_pem_each(config->cas[i].pem, read_block, &reader, err);
         if (rc == 0 && reader.seen == 0)
             rc = hc_err_set(err, HC_EFORMAT, "no CA certificate in it (a PEM block CERTIFICATE)");
-        if (rc < 0)
-            return hc_err_context(err, "%s", config->cas[i].name);
+        if (rc < 0) {
+            hc_err_context(err, "%s", config->cas[i].name);
+            return rc;
+        }
     }
     return 0;
 }

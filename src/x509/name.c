@@ -25,6 +25,7 @@ static const struct {
     {NID_givenName, "G"},
     {NID_surname, "S"},
     {NID_description, "D"},
+    {NID_serialNumber, "SerialNumber"},
     {NID_userId, "UID"},
     {NID_pkcs9_emailAddress, "Email"},
 };

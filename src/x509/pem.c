@@ -56,7 +56,7 @@ static int visit_next(BIO *bio, size_t number, hc_pem_visit visit, void *arg, bo
     }
     int rc = visit(arg, label, hc_slice_of(data, (size_t)size), err);
     if (rc < 0)
-        rc = hc_err_context(err, "PEM block %zu", number);
+        hc_err_context(err, "PEM block %zu", number); /* its code is unknown where err is NULL */
     *stop = rc == 1;
     OPENSSL_free(label);
     OPENSSL_free(header);

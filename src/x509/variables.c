@@ -17,6 +17,7 @@ typedef struct maker {
     const char *prefix; /* "SSL_CLIENT_" or "SSL_SERVER_" */
     const char *part;   /* "S_DN" or "I_DN" while a name is read */
     bool server;
+    int sans[HC_SAN_TYPES]; /* how many of each type were made */
     hc_buf text;
     hc_variable_each each;
     void *arg;
@@ -92,10 +93,11 @@ static int on_san(void *arg, hc_san_type type, hc_slice value, int nth)
     };
     maker *m = arg;
     const char *kind = m->server ? server[type] : client[type];
-    if (!kind)
-        return 0;
+    (void)nth;
+    if (!kind || value.size == 0)
+        return 0; /* mod_ssl does not even count an empty one */
     char name[NAME_BYTES];
-    snprintf(name, sizeof(name), "%s_%d", kind, nth);
+    snprintf(name, sizeof(name), "%s_%d", kind, m->sans[type]++);
     return emit_escaped(m, name, value);
 }
 
@@ -174,7 +176,8 @@ static int emit_pem(maker *m, const char *name, const hc_cert *c, BIO *bio)
     return emit_bio(m, name, bio, written);
 }
 
-/* RFC 4523 section 2.1, the certificate exact assertion, as mod_ssl writes it. */
+/* RFC 4523 section 2.1, the certificate exact assertion, as mod_ssl writes it; but where the issuer
+ * is empty mod_ssl leaves the end off. */
 static int emit_exact_assertion(maker *m, const hc_cert *c)
 {
     hc_buf_clear(&m->text);

@@ -14,7 +14,8 @@
 typedef int (*hc_variable_each)(void *arg, hc_slice name, hc_slice value);
 
 /* SSL_CLIENT_M_VERSION, _M_SERIAL, _S_DN, _S_DN_CN …, _I_DN…, _SAN_…_n, _V_START, _V_END, _A_KEY,
- * _A_SIG, SSL_CLIENT_CERT (PEM). */
+ * _A_SIG, _CERT_RFC4523_CEA, SSL_CLIENT_CERT (PEM). One difference is meant: an attribute that is
+ * no character string is "#" and its DER; mod_ssl gives the bare octets, which pass for a text. */
 int hc_variables_client(const hc_cert *client, hc_variable_each each, void *arg,
                         hc_err *err) HC_MUST_CHECK;
 /* SSL_CLIENT_CERT_CHAIN_n (PEM) for the chain the peer sent, leaf excluded. */
