@@ -70,6 +70,13 @@ def decode_certificate(der: bytes, /) -> DecodedCertificate:
         ValueError: it cannot be represented exactly, or is no certificate in DER.
     """
 
+def certificate_variables(der: bytes, /) -> dict[str, str]:
+    """The ``SSL_CLIENT_…`` variables of a client's certificate, as they are in environ (PEP 3333).
+
+    Raises:
+        ValueError: as decode_certificate.
+    """
+
 def make_test_certificate(
     subject: Sequence[tuple[str, str]],
     serial: str,

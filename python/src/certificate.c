@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "x509/cert.h"
 #include "x509/name.h"
+#include "x509/variables.h"
 
 /* A list of RDNs, each a list of (type, OID, value), while it is being made. */
 typedef struct name_lists {
@@ -148,9 +149,32 @@ static PyObject *decode(const hc_cert *cert)
     return out;
 }
 
-static PyObject *decode_certificate(PyObject *module, PyObject *der)
+static int add_variable(void *arg, hc_slice name, hc_slice value)
 {
-    (void)module;
+    PyObject *key = text_of(name);
+    /* PEP 3333: the octets, as Latin-1. */
+    PyObject *text = PyUnicode_DecodeLatin1((const char *)value.at, (Py_ssize_t)value.size, NULL);
+    int rc = key && text ? PyDict_SetItem(arg, key, text) : -1;
+    Py_XDECREF(key);
+    Py_XDECREF(text);
+    return rc < 0 ? -HC_ENOMEM : 0;
+}
+
+static PyObject *variables(const hc_cert *cert)
+{
+    hc_err err = {0};
+    PyObject *out = PyDict_New();
+    if (!out)
+        return NULL;
+    if (hc_variables_client(cert, add_variable, out, &err) < 0) {
+        Py_DECREF(out);
+        return raise_err(&err);
+    }
+    return out;
+}
+
+static PyObject *with_certificate(PyObject *der, PyObject *(*use)(const hc_cert *cert))
+{
     hc_err err = {0};
     hc_cert *cert = NULL;
     if (!PyBytes_Check(der)) {
@@ -160,15 +184,30 @@ static PyObject *decode_certificate(PyObject *module, PyObject *der)
     hc_slice in = hc_slice_of(PyBytes_AS_STRING(der), (size_t)PyBytes_GET_SIZE(der));
     if (hc_cert_from_der(in, &cert, &err) < 0)
         return raise_err(&err);
-    PyObject *decoded = decode(cert);
+    PyObject *result = use(cert);
     hc_cert_unref(cert);
-    return decoded;
+    return result;
+}
+
+static PyObject *decode_certificate(PyObject *module, PyObject *der)
+{
+    (void)module;
+    return with_certificate(der, decode);
+}
+
+static PyObject *certificate_variables(PyObject *module, PyObject *der)
+{
+    (void)module;
+    return with_certificate(der, variables);
 }
 
 static PyMethodDef methods[] = {
     {"decode_certificate", decode_certificate, METH_O,
      "decode_certificate(der: bytes) -> dict\n\n"
      "What a certificate says, by OpenSSL. ValueError where it cannot be represented exactly."},
+    {"certificate_variables", certificate_variables, METH_O,
+     "certificate_variables(der: bytes) -> dict\n\n"
+     "The SSL_CLIENT_... variables of a certificate, as in environ."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,0 +1,14 @@
+"""Finds the package: the installed one, or, where HC_BUILD names a build folder, the source tree's."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+_BUILD = os.environ.get("HC_BUILD")
+if _BUILD:
+    sys.path.insert(0, str(Path(__file__).parents[2] / "python"))
+    import handclasp
+
+    handclasp.__path__.append(str(Path(_BUILD) / "python"))
