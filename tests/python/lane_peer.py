@@ -137,7 +137,7 @@ class Front:
     def __init__(self, peer: socket.socket) -> None:
         self.peer = peer
         self.peer.settimeout(10)
-        self._octets = b""
+        self._octets = bytearray()
         self._fds: list[int] = []
 
     def close(self) -> None:
@@ -151,12 +151,12 @@ class Front:
         assert zero == 0
         while len(self._octets) < HEADER.size + size:
             self._receive()
-        payload = self._octets[HEADER.size : HEADER.size + size]
-        self._octets = self._octets[HEADER.size + size :]
+        payload = bytes(self._octets[HEADER.size : HEADER.size + size])
+        del self._octets[: HEADER.size + size]
         return kind, payload, self._fds.pop(0) if flags & HAS_FD else None
 
     def _receive(self) -> None:
-        octets, control, _, _ = self.peer.recvmsg(1 << 16, socket.CMSG_SPACE(16))
+        octets, control, _, _ = self.peer.recvmsg(1 << 18, socket.CMSG_SPACE(16))
         for level, kind, data in control:
             assert (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS)
             fds = array.array("i")
@@ -211,6 +211,17 @@ class Front:
                 assert kind == END and payload in (b"\0", b"\1")
                 response.failed = payload == b"\1"
                 return response
+
+    def receive_rest(self) -> bytes:
+        """The octets of DATA frames up to END, which must not be a failure."""
+        octets = []
+        while True:
+            kind, payload, _ = self.read()
+            if kind == END:
+                assert payload == b"\0"
+                return b"".join(octets)
+            assert kind == DATA
+            octets.append(payload)
 
     @staticmethod
     def _head(response: Response, payload: bytes) -> None:
