@@ -54,7 +54,7 @@ typedef struct supervisor {
     hc_listeners listeners;
     hc_front_link front;
     uint64_t front_started_ms, front_backoff_ms;
-    hc_pool *pool;
+    hc_workers *pool;
     bool pool_started, pool_empty;
     phase phase;
     int exit_code;
@@ -92,7 +92,7 @@ static void stop_now(supervisor *s, int exit_code)
     (void)change_phase(s, CHANGE_STOP);
     hc_front_link_kill(&s->front);
     if (s->pool_started)
-        hc_pool_stop(s->pool, 0);
+        hc_workers_stop(s->pool, 0);
     end_if_done(s);
 }
 
@@ -116,7 +116,7 @@ static void drain(supervisor *s, const char *why)
                 (unsigned long long)(grace_ms / 1000));
     hc_notify("STOPPING=1");
     hc_watch_stop(&s->watch);
-    hc_pool_freeze(s->pool);
+    hc_workers_freeze(s->pool);
     if (hc_front_link_drain(&s->front, grace_ms))
         (void)uv_timer_start(&s->timer, on_drain_overdue, grace_ms + SLACK_MS, 0);
     else
@@ -188,7 +188,7 @@ static void lose_front_while_serving(supervisor *s)
         stop_now(s, HC_EXIT_REFUSED);
         return;
     }
-    hc_pool_pause(s->pool);
+    hc_workers_pause(s->pool);
     restart_front_later(s);
 }
 
@@ -210,7 +210,7 @@ static void on_front_exited(void *arg, int status)
         (void)uv_timer_stop(&s->timer);
         (void)change_phase(s, CHANGE_STOP);
         if (s->pool_started)
-            hc_pool_stop(s->pool, EXIT_MS);
+            hc_workers_stop(s->pool, EXIT_MS);
         end_if_done(s);
         break;
     case PHASE_STOPPING:
@@ -309,7 +309,7 @@ static void on_lane_ready(void *arg, uint32_t worker)
 {
     supervisor *s = arg;
     if (s->args->lane_count == 0)
-        hc_pool_on_hello(s->pool, worker);
+        hc_workers_on_hello(s->pool, worker);
     else if (s->phase == PHASE_STARTING)
         on_ready(s);
 }
@@ -320,7 +320,7 @@ static void on_worker_broken(void *arg, uint32_t worker, const char *why)
     if (s->args->lane_count)
         hc_log_text(&s->log, HC_LOG_ERROR, "the application: %s", why);
     else
-        hc_pool_on_broken(s->pool, worker, why);
+        hc_workers_on_broken(s->pool, worker, why);
 }
 
 static int on_lane(void *arg, uint32_t worker, int fd, hc_err *err)
@@ -335,7 +335,7 @@ static void on_retire(void *arg, uint32_t worker)
 
 static void on_worker_idle(void *arg, uint32_t worker)
 {
-    hc_pool_on_idle(((supervisor *)arg)->pool, worker);
+    hc_workers_on_idle(((supervisor *)arg)->pool, worker);
 }
 
 static int send_inherited_lanes(supervisor *s, hc_err *err)
@@ -354,7 +354,7 @@ static void start_pool(supervisor *s)
 {
     const hc_settings *set = &s->plan.settings;
     s->pool_started = true;
-    hc_pool_start(s->pool, &s->plan.command, set->workers, set->graceful_timeout_ms);
+    hc_workers_start(s->pool, &s->plan.command, set->workers, set->graceful_timeout_ms);
 }
 
 static void on_first_configured(supervisor *s)
@@ -410,8 +410,8 @@ static void adopt_next(supervisor *s)
     s->log.json = s->plan.settings.log_json;
     hc_log_text(&s->log, HC_LOG_INFO, "the new configuration is in force");
     if (s->plan.with_workers)
-        hc_pool_roll(s->pool, &s->plan.command, s->plan.settings.workers,
-                     s->plan.settings.graceful_timeout_ms);
+        hc_workers_roll(s->pool, &s->plan.command, s->plan.settings.workers,
+                        s->plan.settings.graceful_timeout_ms);
 }
 
 static void on_rolled(void *arg, bool all_new)
@@ -443,7 +443,7 @@ static void on_configured(void *arg, const char *refused)
     } else if (s->phase == PHASE_STARTING) {
         on_first_configured(s);
     } else {
-        hc_pool_resume(s->pool);
+        hc_workers_resume(s->pool);
     }
     if (s->reload_again && s->phase == PHASE_SERVING) {
         s->reload_again = false;
@@ -457,7 +457,7 @@ static void on_source_changed(void *arg)
     if (s->phase != PHASE_SERVING || s->front.state == HC_FRONT_DOWN)
         return;
     hc_log_text(&s->log, HC_LOG_INFO, "a source file has changed: restarting the workers");
-    hc_pool_roll_again(s->pool);
+    hc_workers_roll_again(s->pool);
 }
 
 static void on_pool_failed(void *arg, int exit_code)
@@ -489,7 +489,7 @@ static void on_signal(uv_signal_t *handle, int number)
     switch (number) {
     case SIGCHLD:
         hc_front_link_reap(&s->front);
-        hc_pool_reap(s->pool);
+        hc_workers_reap(s->pool);
         break;
     case SIGHUP:
         on_reload(s);
@@ -506,7 +506,7 @@ static void on_signal(uv_signal_t *handle, int number)
     case SIGTTIN:
     case SIGTTOU:
         if (s->pool_started && s->phase == PHASE_SERVING)
-            hc_pool_resize(s->pool, number == SIGTTIN ? 1 : -1);
+            hc_workers_resize(s->pool, number == SIGTTIN ? 1 : -1);
         break;
     default: /* gunicorn reopens logs and replaces itself by these */
         hc_log_text(&s->log, HC_LOG_WARNING,
@@ -603,14 +603,14 @@ static int open_sockets(supervisor *s, hc_err *err)
 
 static int open_pool(supervisor *s, hc_err *err)
 {
-    hc_pool_hooks hooks = {.arg = s,
-                           .lane = on_lane,
-                           .retire = on_retire,
-                           .ready = on_ready,
-                           .failed = on_pool_failed,
-                           .rolled = on_rolled,
-                           .empty = on_pool_empty};
-    return hc_pool_new(&s->loop, &s->log, &hooks, &s->open_files, &s->pool, err);
+    hc_workers_hooks hooks = {.arg = s,
+                              .lane = on_lane,
+                              .retire = on_retire,
+                              .ready = on_ready,
+                              .failed = on_pool_failed,
+                              .rolled = on_rolled,
+                              .empty = on_pool_empty};
+    return hc_workers_new(&s->loop, &s->log, &hooks, &s->open_files, &s->pool, err);
 }
 
 static int open_all(supervisor *s, hc_err *err)
@@ -655,11 +655,11 @@ static void close_all(supervisor *s)
     hc_watch_stop(&s->watch);
     hc_front_link_kill(&s->front);
     if (s->pool)
-        hc_pool_close(s->pool);
+        hc_workers_close(s->pool);
     uv_walk(&s->loop, close_handle, NULL);
     (void)uv_run(&s->loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&s->loop);
-    hc_pool_free(s->pool);
+    hc_workers_free(s->pool);
     hc_listeners_done(&s->listeners);
     if (s->pidfile_written)
         hc_pidfile_remove(s->plan.settings.pidfile);

@@ -17,7 +17,7 @@
 #define EXIT_APP         4    /* the application cannot be loaded */
 
 typedef struct worker {
-    hc_pool *pool;
+    hc_workers *pool;
     uint32_t number;
     unsigned generation;
     hc_worker_state state;
@@ -27,10 +27,10 @@ typedef struct worker {
     bool broken;          /* killed for what it did, not because it was done with */
 } worker;
 
-struct hc_pool {
+struct hc_workers {
     uv_loop_t *loop;
     const hc_log *log;
-    hc_pool_hooks hooks;
+    hc_workers_hooks hooks;
     struct rlimit open_files;
     uv_timer_t timer;
     worker **at;
@@ -87,18 +87,18 @@ void hc_worker_exit_text(int wait_status, char *out, size_t size_bytes)
         (void)snprintf(out, size_bytes, "exit code %d", WEXITSTATUS(wait_status));
 }
 
-static void reconcile(hc_pool *p);
+static void reconcile(hc_workers *p);
 
 /* --- one worker --- */
 
-static void drop_worker(hc_pool *p, size_t index)
+static void drop_worker(hc_workers *p, size_t index)
 {
     hc_free(p->at[index]);
     p->count--;
     memmove(&p->at[index], &p->at[index + 1], (p->count - index) * sizeof(*p->at));
 }
 
-static worker *find_worker(const hc_pool *p, uint32_t number)
+static worker *find_worker(const hc_workers *p, uint32_t number)
 {
     for (size_t i = 0; i < p->count; i++) {
         if (p->at[i]->number == number)
@@ -157,7 +157,7 @@ static int open_lanes(worker_lanes *l, unsigned count, hc_err *err)
     return 0;
 }
 
-static int make_room(hc_pool *p, hc_err *err)
+static int make_room(hc_workers *p, hc_err *err)
 {
     if (p->count < p->room)
         return 0;
@@ -170,7 +170,7 @@ static int make_room(hc_pool *p, hc_err *err)
     return 0;
 }
 
-static int add_worker(hc_pool *p, worker **out, hc_err *err)
+static int add_worker(hc_workers *p, worker **out, hc_err *err)
 {
     int rc = make_room(p, err);
     if (rc != 0)
@@ -186,7 +186,7 @@ static int add_worker(hc_pool *p, worker **out, hc_err *err)
     return 0;
 }
 
-static int start_worker(hc_pool *p, hc_err *err)
+static int start_worker(hc_workers *p, hc_err *err)
 {
     worker_lanes l;
     worker *w = NULL;
@@ -213,7 +213,7 @@ static int start_worker(hc_pool *p, hc_err *err)
 
 /* --- what there is and what there should be --- */
 
-static unsigned count_state(const hc_pool *p, hc_worker_state state)
+static unsigned count_state(const hc_workers *p, hc_worker_state state)
 {
     unsigned count = 0;
     for (size_t i = 0; i < p->count; i++)
@@ -221,7 +221,7 @@ static unsigned count_state(const hc_pool *p, hc_worker_state state)
     return count;
 }
 
-static void retire_leaving(hc_pool *p)
+static void retire_leaving(hc_workers *p)
 {
     for (size_t i = 0; i < p->count; i++) {
         if (p->at[i]->state == HC_WORKER_LEAVING)
@@ -229,7 +229,7 @@ static void retire_leaving(hc_pool *p)
     }
 }
 
-static void retire_surplus(hc_pool *p, unsigned surplus)
+static void retire_surplus(hc_workers *p, unsigned surplus)
 {
     for (size_t i = 0; i < p->count && surplus; i++) {
         if (p->at[i]->state == HC_WORKER_READY || p->at[i]->state == HC_WORKER_STARTING) {
@@ -239,7 +239,7 @@ static void retire_surplus(hc_pool *p, unsigned surplus)
     }
 }
 
-static void end_roll(hc_pool *p, bool all_new)
+static void end_roll(hc_workers *p, bool all_new)
 {
     p->rolling = false;
     hc_worker_command_done(&p->old_command);
@@ -248,7 +248,7 @@ static void end_roll(hc_pool *p, bool all_new)
 
 /* Back to those that serve. A new one that was ready already may have requests: it is retired, not
  * killed. */
-static void undo_roll(hc_pool *p)
+static void undo_roll(hc_workers *p)
 {
     for (size_t i = 0; i < p->count; i++) {
         worker *w = p->at[i];
@@ -265,20 +265,20 @@ static void undo_roll(hc_pool *p)
     p->wanted = p->old_wanted;
 }
 
-static void back_off(hc_pool *p, uint64_t served_ms)
+static void back_off(hc_workers *p, uint64_t served_ms)
 {
     p->backoff_ms = hc_worker_backoff_ms(p->backoff_ms, served_ms);
     p->start_at_ms = hc_clock_monotonic_ms() + p->backoff_ms;
 }
 
-static void fail_start(hc_pool *p, int exit_code)
+static void fail_start(hc_workers *p, int exit_code)
 {
     p->frozen = true;
     p->hooks.failed(p->hooks.arg, exit_code);
 }
 
 /* True where one was started. */
-static bool start_one(hc_pool *p)
+static bool start_one(hc_workers *p)
 {
     hc_err err = {0};
     if (start_worker(p, &err) == 0)
@@ -296,7 +296,7 @@ static bool start_one(hc_pool *p)
     return false;
 }
 
-static void start_missing(hc_pool *p)
+static void start_missing(hc_workers *p)
 {
     unsigned fresh = count_state(p, HC_WORKER_STARTING) + count_state(p, HC_WORKER_READY);
     if (hc_clock_monotonic_ms() < p->start_at_ms)
@@ -307,7 +307,7 @@ static void start_missing(hc_pool *p)
         retire_surplus(p, fresh - p->wanted);
 }
 
-static void kill_overdue(hc_pool *p)
+static void kill_overdue(hc_workers *p)
 {
     uint64_t now_ms = hc_clock_monotonic_ms();
     for (size_t i = 0; i < p->count; i++) {
@@ -326,7 +326,7 @@ static void on_timer(uv_timer_t *timer)
     reconcile(timer->data);
 }
 
-static void arm_timer(hc_pool *p)
+static void arm_timer(hc_workers *p)
 {
     if (p->closed) /* by a hook */
         return;
@@ -343,7 +343,7 @@ static void arm_timer(hc_pool *p)
         (void)uv_timer_start(&p->timer, on_timer, next_ms > now_ms ? next_ms - now_ms : 0, 0);
 }
 
-static void reconcile(hc_pool *p)
+static void reconcile(hc_workers *p)
 {
     if (p->closed)
         return;
@@ -366,7 +366,7 @@ static void reconcile(hc_pool *p)
 
 /* --- the end of one --- */
 
-static void log_exit(const hc_pool *p, const worker *w, int status)
+static void log_exit(const hc_workers *p, const worker *w, int status)
 {
     char how[64];
     bool expected = w->state == HC_WORKER_RETIRING || w->state == HC_WORKER_KILLED;
@@ -388,7 +388,7 @@ static void log_exit(const hc_pool *p, const worker *w, int status)
                     how, hint, p->frozen ? "" : "; it is replaced");
 }
 
-static void after_early_end(hc_pool *p, unsigned generation, int exit_code)
+static void after_early_end(hc_workers *p, unsigned generation, int exit_code)
 {
     if (!p->ever_ready) {
         if (!p->frozen)
@@ -401,7 +401,7 @@ static void after_early_end(hc_pool *p, unsigned generation, int exit_code)
     }
 }
 
-static void on_exit_of(hc_pool *p, size_t index, int status)
+static void on_exit_of(hc_workers *p, size_t index, int status)
 {
     worker *w = p->at[index];
     bool expected = w->state == HC_WORKER_RETIRING || (w->state == HC_WORKER_KILLED && !w->broken);
@@ -419,7 +419,7 @@ static void on_exit_of(hc_pool *p, size_t index, int status)
         back_off(p, served_ms);
 }
 
-void hc_pool_reap(hc_pool *p)
+void hc_workers_reap(hc_workers *p)
 {
     bool any = false;
     size_t i = 0;
@@ -439,10 +439,10 @@ void hc_pool_reap(hc_pool *p)
 
 /* --- orders and reports --- */
 
-int hc_pool_new(uv_loop_t *loop, const hc_log *log, const hc_pool_hooks *hooks,
-                const struct rlimit *open_files, hc_pool **out, hc_err *err)
+int hc_workers_new(uv_loop_t *loop, const hc_log *log, const hc_workers_hooks *hooks,
+                   const struct rlimit *open_files, hc_workers **out, hc_err *err)
 {
-    hc_pool *p = hc_alloc_zero(1, sizeof(*p));
+    hc_workers *p = hc_alloc_zero(1, sizeof(*p));
     if (!p)
         return hc_err_set(err, HC_ENOMEM, "no memory");
     p->loop = loop;
@@ -455,7 +455,7 @@ int hc_pool_new(uv_loop_t *loop, const hc_log *log, const hc_pool_hooks *hooks,
     return 0;
 }
 
-void hc_pool_close(hc_pool *p)
+void hc_workers_close(hc_workers *p)
 {
     p->closed = true;
     while (p->count) {
@@ -469,7 +469,7 @@ void hc_pool_close(hc_pool *p)
     uv_close((uv_handle_t *)&p->timer, NULL);
 }
 
-void hc_pool_free(hc_pool *p)
+void hc_workers_free(hc_workers *p)
 {
     if (!p)
         return;
@@ -486,7 +486,8 @@ static hc_worker_command take_command(hc_worker_command *from)
     return taken;
 }
 
-void hc_pool_start(hc_pool *p, hc_worker_command *command, unsigned workers, uint64_t graceful_ms)
+void hc_workers_start(hc_workers *p, hc_worker_command *command, unsigned workers,
+                      uint64_t graceful_ms)
 {
     hc_worker_command_done(&p->command);
     p->command = take_command(command);
@@ -497,7 +498,7 @@ void hc_pool_start(hc_pool *p, hc_worker_command *command, unsigned workers, uin
     reconcile(p);
 }
 
-static void begin_roll(hc_pool *p, bool new_command)
+static void begin_roll(hc_workers *p, bool new_command)
 {
     p->generation++;
     p->new_command = new_command;
@@ -512,7 +513,8 @@ static void begin_roll(hc_pool *p, bool new_command)
     reconcile(p);
 }
 
-void hc_pool_roll(hc_pool *p, hc_worker_command *command, unsigned workers, uint64_t graceful_ms)
+void hc_workers_roll(hc_workers *p, hc_worker_command *command, unsigned workers,
+                     uint64_t graceful_ms)
 {
     if (p->rolling) /* the newest counts */
         undo_roll(p);
@@ -524,14 +526,14 @@ void hc_pool_roll(hc_pool *p, hc_worker_command *command, unsigned workers, uint
     begin_roll(p, true);
 }
 
-void hc_pool_roll_again(hc_pool *p)
+void hc_workers_roll_again(hc_workers *p)
 {
     if (p->rolling)
         undo_roll(p);
     begin_roll(p, false);
 }
 
-void hc_pool_resize(hc_pool *p, int by)
+void hc_workers_resize(hc_workers *p, int by)
 {
     if ((by < 0 && p->wanted <= 1) || (by > 0 && p->wanted >= HC_LIMIT_WORKERS))
         return;
@@ -539,7 +541,7 @@ void hc_pool_resize(hc_pool *p, int by)
     reconcile(p);
 }
 
-void hc_pool_on_hello(hc_pool *p, uint32_t number)
+void hc_workers_on_hello(hc_workers *p, uint32_t number)
 {
     worker *w = find_worker(p, number);
     if (!w || !hc_worker_state_change(&w->state, HC_WORKER_HELLO))
@@ -553,7 +555,7 @@ void hc_pool_on_hello(hc_pool *p, uint32_t number)
     reconcile(p);
 }
 
-void hc_pool_on_broken(hc_pool *p, uint32_t number, const char *why)
+void hc_workers_on_broken(hc_workers *p, uint32_t number, const char *why)
 {
     worker *w = find_worker(p, number);
     if (!w || w->state == HC_WORKER_KILLED)
@@ -565,7 +567,7 @@ void hc_pool_on_broken(hc_pool *p, uint32_t number, const char *why)
     reconcile(p);
 }
 
-void hc_pool_on_idle(hc_pool *p, uint32_t number)
+void hc_workers_on_idle(hc_workers *p, uint32_t number)
 {
     worker *w = find_worker(p, number);
     if (!w || w->state != HC_WORKER_RETIRING)
@@ -574,7 +576,7 @@ void hc_pool_on_idle(hc_pool *p, uint32_t number)
     reconcile(p);
 }
 
-static void all_retire(hc_pool *p, uint64_t within_ms)
+static void all_retire(hc_workers *p, uint64_t within_ms)
 {
     uint64_t deadline_ms = hc_clock_monotonic_ms() + within_ms;
     for (size_t i = 0; i < p->count; i++) {
@@ -587,7 +589,7 @@ static void all_retire(hc_pool *p, uint64_t within_ms)
     }
 }
 
-void hc_pool_pause(hc_pool *p)
+void hc_workers_pause(hc_workers *p)
 {
     p->paused = true;
     p->announced = false;
@@ -597,30 +599,30 @@ void hc_pool_pause(hc_pool *p)
     reconcile(p);
 }
 
-void hc_pool_resume(hc_pool *p)
+void hc_workers_resume(hc_workers *p)
 {
     p->paused = false;
     reconcile(p);
 }
 
-void hc_pool_freeze(hc_pool *p)
+void hc_workers_freeze(hc_workers *p)
 {
     p->frozen = true;
 }
 
-void hc_pool_stop(hc_pool *p, uint64_t within_ms)
+void hc_workers_stop(hc_workers *p, uint64_t within_ms)
 {
     p->frozen = p->stopping = true;
     all_retire(p, within_ms);
     reconcile(p);
 }
 
-unsigned hc_pool_ready_count(const hc_pool *p)
+unsigned hc_workers_ready_count(const hc_workers *p)
 {
     return count_state(p, HC_WORKER_READY) + count_state(p, HC_WORKER_LEAVING);
 }
 
-bool hc_pool_is_rolling(const hc_pool *p)
+bool hc_workers_is_rolling(const hc_workers *p)
 {
     return p->rolling;
 }

@@ -38,53 +38,56 @@ uint64_t hc_worker_backoff_ms(uint64_t last_ms, uint64_t served_ms);
 /* "exit code 4" or "signal 9 (Killed)". */
 void hc_worker_exit_text(int wait_status, char *out, size_t size_bytes);
 
-typedef struct hc_pool_hooks {
+typedef struct hc_workers_hooks {
     void *arg;
     int (*lane)(void *arg, uint32_t worker, int fd, hc_err *err); /* takes `fd` */
     void (*retire)(void *arg, uint32_t worker);
     void (*ready)(void *arg); /* the first of all, and the first after a pause */
     void (*failed)(void *arg,
                    int exit_code);           /* before any was ever ready: nothing is tried again */
-    void (*rolled)(void *arg, bool all_new); /* the end of hc_pool_roll */
-    void (*empty)(void *arg);                /* after hc_pool_stop: the last process is gone */
-} hc_pool_hooks;
+    void (*rolled)(void *arg, bool all_new); /* the end of hc_workers_roll */
+    void (*empty)(void *arg);                /* after hc_workers_stop: the last process is gone */
+} hc_workers_hooks;
 
-typedef struct hc_pool hc_pool;
+typedef struct hc_workers hc_workers;
 
-int hc_pool_new(uv_loop_t *loop, const hc_log *log, const hc_pool_hooks *hooks,
-                const struct rlimit *open_files, hc_pool **out, hc_err *err) HC_MUST_CHECK;
-/* Closes its handles; they need one more turn of the loop before hc_pool_free. Kills what still
+int hc_workers_new(uv_loop_t *loop, const hc_log *log, const hc_workers_hooks *hooks,
+                   const struct rlimit *open_files, hc_workers **out, hc_err *err) HC_MUST_CHECK;
+/* Closes its handles; they need one more turn of the loop before hc_workers_free. Kills what still
  * runs. */
-void hc_pool_close(hc_pool *p);
-void hc_pool_free(hc_pool *p);
+void hc_workers_close(hc_workers *p);
+void hc_workers_free(hc_workers *p);
 
-/* `command` is taken (also by hc_pool_roll). `graceful_ms`: how long a retired worker may take. */
-void hc_pool_start(hc_pool *p, hc_worker_command *command, unsigned workers, uint64_t graceful_ms);
+/* `command` is taken (also by hc_workers_roll). `graceful_ms`: how long a retired worker may take.
+ */
+void hc_workers_start(hc_workers *p, hc_worker_command *command, unsigned workers,
+                      uint64_t graceful_ms);
 /* As many new ones beside those that run; when all are ready the old are retired. Where one of them
  * fails the old stay and `command` is forgotten. */
-void hc_pool_roll(hc_pool *p, hc_worker_command *command, unsigned workers, uint64_t graceful_ms);
+void hc_workers_roll(hc_workers *p, hc_worker_command *command, unsigned workers,
+                     uint64_t graceful_ms);
 /* The same command again, for changed sources. */
-void hc_pool_roll_again(hc_pool *p);
+void hc_workers_roll_again(hc_workers *p);
 /* One more (+1) or one fewer (-1); at least one stays. */
-void hc_pool_resize(hc_pool *p, int by);
+void hc_workers_resize(hc_workers *p, int by);
 
 /* What the front reports; unknown numbers are those of workers that are gone, and ignored. */
-void hc_pool_on_hello(hc_pool *p, uint32_t worker);
-void hc_pool_on_broken(hc_pool *p, uint32_t worker, const char *why);
-void hc_pool_on_idle(hc_pool *p, uint32_t worker);
+void hc_workers_on_hello(hc_workers *p, uint32_t worker);
+void hc_workers_on_broken(hc_workers *p, uint32_t worker, const char *why);
+void hc_workers_on_idle(hc_workers *p, uint32_t worker);
 
 /* The front is gone, and with it every lane: workers see the end of theirs and exit; none is
  * started until resume. */
-void hc_pool_pause(hc_pool *p);
-void hc_pool_resume(hc_pool *p);
+void hc_workers_pause(hc_workers *p);
+void hc_workers_resume(hc_workers *p);
 /* No replacement any more, those that serve go on. */
-void hc_pool_freeze(hc_pool *p);
+void hc_workers_freeze(hc_workers *p);
 /* All are to exit, at the latest `within_ms` from now (0: now); then hooks.empty. */
-void hc_pool_stop(hc_pool *p, uint64_t within_ms);
+void hc_workers_stop(hc_workers *p, uint64_t within_ms);
 /* After SIGCHLD. */
-void hc_pool_reap(hc_pool *p);
+void hc_workers_reap(hc_workers *p);
 
-unsigned hc_pool_ready_count(const hc_pool *p);
-bool hc_pool_is_rolling(const hc_pool *p);
+unsigned hc_workers_ready_count(const hc_workers *p);
+bool hc_workers_is_rolling(const hc_workers *p);
 
 #endif

@@ -196,7 +196,7 @@ class Server:
     def worker_pids(self) -> list[int]:
         return [pid for pid, line in children(self.pid) if "handclasp.worker" in line]
 
-    def signal(self, number: int) -> None:
+    def send_signal(self, number: int) -> None:
         self.process.send_signal(number)
 
     def stop(self, number: int = signal.SIGTERM, timeout: float = STOP_S) -> int:
