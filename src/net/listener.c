@@ -230,7 +230,7 @@ static int open_all(const char *bind_text, const struct addrinfo *list, bool any
 static int open_host(const char *bind_text, hc_slice in, int backlog, int *fds, size_t room,
                      size_t *count, hc_err *err)
 {
-    char host[BIND_TEXT_BYTES], port[6];
+    char host[BIND_TEXT_BYTES] = "", port[6] = "";
     int rc = split_host(bind_text, in, host, port, err);
     if (rc < 0)
         return rc;

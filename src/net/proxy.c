@@ -12,7 +12,7 @@
 
 #define V1_LINE_BYTES   107 /* section 2.1: the longest line, CRLF included */
 #define V2_HEADER_BYTES 16
-#define V2_UNIX_PATH    108
+#define V2_UNIX_PATH    ((size_t)108)
 
 enum { V2_LOCAL = 0x20, V2_PROXY = 0x21 };
 enum { V2_UNSPEC = 0x00, V2_TCP4 = 0x11, V2_TCP6 = 0x21, V2_UNIX = 0x31 };

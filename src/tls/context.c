@@ -20,7 +20,7 @@
  * curve is among the groups. */
 #define GROUPS "X25519:P-256:P-384:P-521"
 
-#define LIFETIME_MAX_S     (7 * 24 * 60 * 60) /* RFC 8446 section 4.6.1 */
+#define LIFETIME_MAX_S     ((int64_t)7 * 24 * 60 * 60) /* RFC 8446 section 4.6.1 */
 #define CA_NAMES_BYTES_MAX 16384
 #define SECURITY_LEVEL     2 /* SSL_CTX_set_security_level(3): 112 bits, no SHA-1 */
 
@@ -110,7 +110,6 @@ static int set_protocols(SSL_CTX *ctx, const hc_tls_config *config, hc_err *err)
                                    SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                               SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
-    SSL_CTX_set_read_ahead(ctx, 1);
     SSL_CTX_set_alpn_select_cb(ctx, select_protocol, NULL);
     return 0;
 }
