@@ -70,11 +70,11 @@ def load_application(spec: str) -> WSGIApplication:
 
 
 def _import_module(name: str) -> Any:
-    if not name or not all(part.isidentifier() for part in name.split(".")):
-        hint = ""
-        if name.endswith(".py") and os.path.exists(name):
-            hint = f": did you mean {name[:-3].replace('/', '.')!r}?"
-        raise ApplicationError(f"{name!r} is no module name{hint}")
+    if name.endswith(".py") and os.path.exists(name):
+        guess = name[:-3].replace("/", ".")
+        raise ApplicationError(f"{name!r} is no module name: did you mean {guess!r}?")
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise ApplicationError(f"{name!r} is no module name")
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as missing:
@@ -131,7 +131,7 @@ def _attribute(module: Any, module_name: str, node: ast.expr, wrong: Application
 def report(environ: dict[str, Any], problem: BaseException | str) -> None:
     """Writes what went wrong with a request to ``wsgi.errors``, in one piece."""
     target = f"{environ.get('REQUEST_METHOD', '?')} {environ.get('RAW_URI', '?')}"
-    target = target.encode("ascii", "backslashreplace").decode("ascii")
+    target = target.encode("unicode_escape").decode("ascii")
     if isinstance(problem, str):
         text = f"handclasp worker: {target}: {problem}\n"
     else:

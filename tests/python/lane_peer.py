@@ -91,7 +91,7 @@ def request_frame(
     tls_session_id="",
     tls_sni="localhost",
 ) -> bytes:
-    raw_path, _, raw_query = target.partition("?")
+    raw_path, _, raw_query = octets_of(target).partition(b"?")
     integers = struct.pack(
         "<QQqIIHHHHHBBBB",
         connection,
