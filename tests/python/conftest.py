@@ -1,4 +1,4 @@
-"""Finds the package: the installed one, or, where HC_BUILD names a build folder, the source tree's."""
+"""Finds the package: the installed one, or the source tree's where HC_BUILD names a build folder."""
 
 from __future__ import annotations
 

@@ -397,7 +397,7 @@ def test_an_answer_from_the_future_is_none() -> None:
     assert answers.get("k", 1.0, 1.0) is None
 
 
-# --- exempt paths -----------------------------------------------------------------------------------
+# --- exempt paths ---------------------------------------------------------------------------------
 
 
 @pytest.fixture
