@@ -1,0 +1,46 @@
+/* Keys and certificates as files: each whole or not there, whatever kills the program, and never
+ * overwritten.
+ *
+ * A file is written under a temporary name beside its own, synced, renamed, and its folder synced.
+ * Temporary names are fixed, since one process at a time holds a store's lock; those of a process
+ * that was killed are removed by the next one. Blocks on the disk. */
+#ifndef HC_AUTHORITY_KEYSTORE_H
+#define HC_AUTHORITY_KEYSTORE_H
+
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+typedef struct hc_keystore {
+    int dir_fd;       /* locked: one writer at a time */
+    const char *path; /* borrowed, for messages */
+} hc_keystore;
+
+/* Makes the folder (0700) where it is missing, not its parents, and waits for the lock. The lock
+ * ends with the process or at hc_keystore_close. */
+int hc_keystore_open(const char *path, hc_keystore *out, hc_err *err) HC_MUST_CHECK;
+void hc_keystore_close(hc_keystore *k);
+
+/* A folder of the store, 0700, made where it is missing; what a killed process left in it is
+ * removed. */
+int hc_keystore_folder(const hc_keystore *k, const char *name, hc_err *err) HC_MUST_CHECK;
+/* Names are "folder/file" or "file". */
+int hc_keystore_exists(const hc_keystore *k, const char *name, bool *out,
+                       hc_err *err) HC_MUST_CHECK;
+/* -HC_EBUSY where it exists. */
+int hc_keystore_write(const hc_keystore *k, const char *name, hc_slice bytes, bool secret,
+                      hc_err *err) HC_MUST_CHECK;
+
+int hc_keystore_write_key(const hc_keystore *k, const char *name, EVP_PKEY *key,
+                          hc_err *err) HC_MUST_CHECK;
+int hc_keystore_write_cert(const hc_keystore *k, const char *name, X509 *cert,
+                           hc_err *err) HC_MUST_CHECK;
+/* An unencrypted key; the first certificate of the file. */
+int hc_keystore_read_key(const hc_keystore *k, const char *name, EVP_PKEY **out,
+                         hc_err *err) HC_MUST_CHECK;
+int hc_keystore_read_cert(const hc_keystore *k, const char *name, X509 **out,
+                          hc_err *err) HC_MUST_CHECK;
+
+#endif

@@ -1,0 +1,402 @@
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/str.h"
+#include "cli/cert_json.h"
+#include "cli/command.h"
+#include "cli/pem_certs.h"
+#include "identity/trust.h"
+#include "server/options.h"
+#include "server/read_file.h"
+
+#define OUTPUT_LIMIT (1u << 20)
+#define FLAGS_MAX    2100
+
+extern char **environ;
+
+typedef struct explain_args {
+    char *cert, *state, *config;
+    hc_strings ca_certs, crl;
+    bool json, help;
+} explain_args;
+
+#define AT(member)                                                                                 \
+    .offset = offsetof(explain_args, member), .size = sizeof(((explain_args *)0)->member)
+
+static const hc_option table[] = {
+    {.name = "cert",
+     .type = HC_OPTION_TEXT,
+     .flags = HC_OPTION_POSITIONAL,
+     AT(cert),
+     .value = "CERT",
+     .help = "The client's certificate, in PEM or DER; in PEM the intermediate ones may stand "
+             "behind it."},
+    {.name = "state",
+     .type = HC_OPTION_TEXT,
+     AT(state),
+     .value = "DIR",
+     .initial_help = ".handclasp",
+     .help = "The server's state folder."},
+    {.name = "config",
+     .letter = 'c',
+     .type = HC_OPTION_TEXT,
+     AT(config),
+     .value = "FILE",
+     .initial_help = "handclasp.yaml in the state folder, where there is one",
+     .help = "The server's options."},
+    {.name = "ca-certs",
+     .type = HC_OPTION_LIST,
+     .flags = HC_OPTION_REPEATABLE,
+     .max = 1000,
+     AT(ca_certs),
+     .value = "FILE",
+     .initial_help = "the server's",
+     .help = "The CAs to check against."},
+    {.name = "crl",
+     .type = HC_OPTION_LIST,
+     .flags = HC_OPTION_REPEATABLE,
+     .max = 1000,
+     AT(crl),
+     .value = "FILE",
+     .initial_help = "the server's",
+     .help = "The revocation lists to check against."},
+    {.name = "json",
+     .type = HC_OPTION_SWITCH,
+     .flags = HC_OPTION_FLAG_ONLY,
+     AT(json),
+     .help = "Answer and report errors as one JSON object."},
+    {.name = "help",
+     .letter = 'h',
+     .type = HC_OPTION_SWITCH,
+     .flags = HC_OPTION_FLAG_ONLY | HC_OPTION_STOPS,
+     AT(help),
+     .help = "Say what the options are."},
+};
+
+static hc_options options(void)
+{
+    return (hc_options){table, HC_COUNT(table)};
+}
+
+/* --- what the server would check against --- */
+
+typedef struct flag_list {
+    char *at[FLAGS_MAX];
+    int count;
+} flag_list;
+
+static void add_flag(flag_list *f, char *name, char *value)
+{
+    if (value && f->count + 2 <= FLAGS_MAX) {
+        f->at[f->count++] = name;
+        f->at[f->count++] = value;
+    }
+}
+
+/* The settings that `serve` would have with these flags; clients are asked for a certificate in any
+ * case. */
+static int server_settings(const explain_args *a, hc_serve_args *out, hc_err *err)
+{
+    flag_list f = {.count = 0};
+    add_flag(&f, "--state", a->state);
+    add_flag(&f, "--config", a->config);
+    for (size_t i = 0; i < a->ca_certs.count; i++)
+        add_flag(&f, "--ca-certs", a->ca_certs.at[i]);
+    for (size_t i = 0; i < a->crl.count; i++)
+        add_flag(&f, "--crl", a->crl.at[i]);
+    int rc = hc_serve_args_parse(f.count, f.at, environ, out, err);
+    if (rc != 0)
+        return rc;
+    out->settings.policy.mode = HC_MODE_REQUIRED;
+    rc = hc_settings_resolve_trust(&out->settings, err);
+    if (rc != 0)
+        hc_serve_args_done(out);
+    return rc;
+}
+
+static int load_sources(const hc_file_bytes *files, size_t count, hc_trust_source **out,
+                        hc_err *err)
+{
+    *out = count ? calloc(count, sizeof(**out)) : NULL;
+    if (count && !*out)
+        return hc_err_set(err, HC_ENOMEM, "out of memory");
+    for (size_t i = 0; i < count; i++)
+        (*out)[i] = (hc_trust_source){files[i].name, hc_slice_of(files[i].at, files[i].size)};
+    return 0;
+}
+
+static int load_trust(const hc_settings *s, int64_t now_s, hc_trust **out, hc_err *err)
+{
+    hc_files files;
+    hc_trust_source *cas = NULL, *crls = NULL;
+    memset(&files, 0, sizeof(files));
+    int rc = hc_files_load_trust(s, &files, err);
+    if (rc == 0)
+        rc = load_sources(files.cas, files.ca_count, &cas, err);
+    if (rc == 0)
+        rc = load_sources(files.crls, files.crl_count, &crls, err);
+    if (rc == 0) {
+        hc_trust_config config = {.cas = cas,
+                                  .ca_count = files.ca_count,
+                                  .crls = crls,
+                                  .crl_count = files.crl_count,
+                                  .generation = 1,
+                                  .now_s = now_s};
+        rc = hc_trust_load(&config, out, err);
+    }
+    free(cas);
+    free(crls);
+    hc_files_done(&files);
+    return rc;
+}
+
+/* --- each rule --- */
+
+typedef struct question {
+    X509 *leaf;
+    STACK_OF(X509) * others;
+    hc_trust *trust;
+    bool has_crl;
+    int64_t now_s;
+    hc_verdict verdict; /* now */
+    hc_verdict
+        within_dates; /* at a moment when the certificate itself is in force: what else is wrong */
+} question;
+
+typedef enum answer { NO, YES, UNKNOWN } answer;
+
+static answer is_well_formed(const question *q)
+{
+    return q->verdict.code != HC_VERDICT_MALFORMED ? YES : NO;
+}
+
+static answer is_issued_by_ca(const question *q)
+{
+    switch (q->within_dates.code) {
+    case HC_VERDICT_UNTRUSTED_ISSUER:
+        return NO;
+    case HC_VERDICT_OK:
+    case HC_VERDICT_REVOKED:
+    case HC_VERDICT_STATUS_UNKNOWN:
+        return YES;
+    default:
+        return UNKNOWN;
+    }
+}
+
+static answer is_in_force(const question *q)
+{
+    time_t now = (time_t)q->now_s;
+    if (q->verdict.code == HC_VERDICT_EXPIRED || q->verdict.code == HC_VERDICT_NOT_YET_VALID)
+        return NO;
+    int after_begin = X509_cmp_time(X509_get0_notBefore(q->leaf), &now);
+    int before_end = X509_cmp_time(X509_get0_notAfter(q->leaf), &now);
+    return after_begin < 0 && before_end > 0 ? YES : NO;
+}
+
+static answer is_for_clients(const question *q)
+{
+    if (q->within_dates.code == HC_VERDICT_WRONG_PURPOSE)
+        return NO;
+    bool signs = X509_get_key_usage(q->leaf) & KU_DIGITAL_SIGNATURE;
+    return signs && X509_check_purpose(q->leaf, X509_PURPOSE_SSL_CLIENT, 0) == 1 ? YES : NO;
+}
+
+static answer has_strong_key(const question *q)
+{
+    if (q->within_dates.code == HC_VERDICT_WEAK_KEY)
+        return NO;
+    return q->within_dates.code == HC_VERDICT_OK ? YES : UNKNOWN;
+}
+
+static answer is_not_revoked(const question *q)
+{
+    hc_verdict_code code = q->within_dates.code;
+    if (code == HC_VERDICT_REVOKED || code == HC_VERDICT_STATUS_UNKNOWN)
+        return NO;
+    return q->has_crl && code == HC_VERDICT_OK ? YES : UNKNOWN;
+}
+
+static const struct {
+    const char *name;
+    const char *text;
+    answer (*ask)(const question *q);
+} rules[] = {
+    {"well-formed", "names, serial and extensions can be read without doubt (RFC 5280 section 4)",
+     is_well_formed},
+    {"issuer", "a chain of good signatures leads to a CA of this server (RFC 5280 section 6)",
+     is_issued_by_ca},
+    {"dates", "today is within the validity of the whole chain (RFC 5280 section 4.1.2.5)",
+     is_in_force},
+    {"purpose",
+     "made for TLS clients: clientAuth, digitalSignature (RFC 5280 sections 4.2.1.3, 4.2.1.12)",
+     is_for_clients},
+    {"strength", "keys and signatures of at least 112 bits", has_strong_key},
+    {"revocation", "not in a revocation list, and the lists are current (RFC 5280 section 6.3)",
+     is_not_revoked},
+};
+
+static json_t *rules_json(const question *q)
+{
+    static const char *const words[] = {[NO] = "no", [YES] = "yes", [UNKNOWN] = "not-checked"};
+    json_t *out = json_array();
+    ERR_clear_error();
+    for (size_t i = 0; i < HC_COUNT(rules); i++) {
+        /* Nothing is known of what cannot be read. */
+        bool readable = i == 0 || is_well_formed(q) == YES;
+        answer a = readable ? rules[i].ask(q) : UNKNOWN;
+        (void)json_array_append_new(out, json_pack("{s:s, s:s, s:s}", "rule", rules[i].name,
+                                                   "outcome", words[a], "text", rules[i].text));
+    }
+    ERR_clear_error();
+    return out;
+}
+
+static int64_t seconds_of(const ASN1_TIME *t, int64_t otherwise)
+{
+    struct tm tm;
+    return ASN1_TIME_to_tm(t, &tm) == 1 ? (int64_t)timegm(&tm) : otherwise;
+}
+
+static int64_t moment_within(const question *q)
+{
+    int64_t from = seconds_of(X509_get0_notBefore(q->leaf), q->now_s);
+    int64_t until = seconds_of(X509_get0_notAfter(q->leaf), q->now_s);
+    if (q->now_s <= from)
+        return from + 1;
+    return q->now_s >= until ? until - 1 : q->now_s;
+}
+
+static int decide(question *q, hc_err *err)
+{
+    int rc = hc_trust_decide(q->trust, q->leaf, q->others, q->now_s, &q->verdict, err);
+    if (rc == 0)
+        rc = hc_trust_decide(q->trust, q->leaf, q->others, moment_within(q), &q->within_dates, err);
+    return rc;
+}
+
+/* --- the answer --- */
+
+static json_t *report_json(const question *q, const char *file)
+{
+    hc_cert *cert = NULL;
+    json_t *shown = NULL;
+    hc_err err = {0};
+    char until[32];
+    bool ok = q->verdict.code == HC_VERDICT_OK;
+    if (hc_cert_from_x509(q->leaf, &cert, &err) == 0)
+        shown = hc_cert_json(cert, &err);
+    hc_cert_unref(cert);
+    hc_time_text(q->verdict.good_until_s, until);
+    return json_pack("{s:s, s:b, s:s, s:s, s:s?, s:o, s:o}", "file", file, "admitted", ok,
+                     "verdict", hc_verdict_name(q->verdict.code), "detail", q->verdict.detail,
+                     "good_until", ok ? until : NULL, "rules", rules_json(q), "certificate",
+                     shown ? shown : json_null());
+}
+
+static const char *member(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+static int add_rules(hc_buf *out, const json_t *report)
+{
+    size_t i;
+    json_t *rule;
+    int rc = 0;
+    json_array_foreach(json_object_get(report, "rules"), i, rule) if (rc == 0) rc =
+        hc_buf_printf(out, "  %-12s%-12s%s\n", member(rule, "outcome"), member(rule, "rule"),
+                      member(rule, "text"));
+    return rc;
+}
+
+static int print_text(const json_t *report)
+{
+    hc_buf out = hc_buf_init(OUTPUT_LIMIT);
+    const json_t *cert = json_object_get(report, "certificate");
+    const char *detail = member(report, "detail");
+    bool ok = json_is_true(json_object_get(report, "admitted"));
+    int rc = json_is_object(cert) ? hc_cert_lines(cert, 2, &out) : 0;
+    if (rc == 0)
+        rc = hc_buf_add_text(&out, "\n");
+    if (rc == 0)
+        rc = add_rules(&out, report);
+    if (rc == 0)
+        rc = hc_buf_printf(&out, "\n%s: %s%s%s\n", ok ? "would be let in" : "would be refused",
+                           member(report, "verdict"), detail[0] ? ", " : "", detail);
+    if (rc == 0 && ok)
+        rc = hc_buf_printf(
+            &out,
+            "asked again at %s at the latest; there is no registry, so no record and no name\n",
+            member(report, "good_until"));
+    rc = rc == 0 ? hc_print(&out) : HC_EXIT_NO;
+    hc_buf_done(&out);
+    return rc;
+}
+
+static int answer_question(const explain_args *a, const question *q)
+{
+    json_t *report = report_json(q, a->cert);
+    int rc = a->json ? hc_print_json(json_incref(report)) : print_text(report);
+    json_decref(report);
+    return rc == HC_EXIT_DONE && q->verdict.code != HC_VERDICT_OK ? HC_EXIT_NO : rc;
+}
+
+static int explain(const hc_command *self, const explain_args *a)
+{
+    hc_serve_args server;
+    hc_err err = {0};
+    question q = {.now_s = hc_clock_wall_s()};
+    int rc = hc_pem_certs_load(a->cert, &q.leaf, &q.others, &err);
+    if (rc != 0)
+        return hc_report(self, a->json, true, &err);
+    rc = server_settings(a, &server, &err);
+    if (rc == 0) {
+        q.has_crl = server.settings.crl.count > 0;
+        rc = load_trust(&server.settings, q.now_s, &q.trust, &err);
+        hc_serve_args_done(&server);
+    }
+    if (rc == 0)
+        rc = decide(&q, &err);
+    rc = rc == 0 ? answer_question(a, &q) : hc_report(self, a->json, true, &err);
+    hc_trust_unref(q.trust);
+    X509_free(q.leaf);
+    sk_X509_pop_free(q.others, X509_free);
+    return rc;
+}
+
+static int run(const hc_command *self, int argc, char **argv)
+{
+    explain_args a = {.cert = NULL};
+    hc_err err = {0};
+    int rc = hc_command_parse(self, argc, argv, &a, &a.help);
+    if (rc < 0 && !a.cert) {
+        (void)hc_err_set(&err, HC_EINVAL,
+                         "which certificate? Name its file: handclasp explain alice.pem");
+        rc = hc_report(self, a.json, true, &err);
+    }
+    if (rc < 0)
+        rc = explain(self, &a);
+    hc_options_done(options(), &a);
+    return rc;
+}
+
+const hc_command hc_cmd_explain = {
+    .name = "explain",
+    .synopsis = "[OPTION]... CERT",
+    .summary = "would a certificate be let in? Every rule with its outcome",
+    .about = "Decides about a client's certificate as the server would at this moment, with the "
+             "CAs and revocation lists "
+             "that the server's options name, and says how each rule turned out. What a handshake "
+             "adds, the proof that "
+             "the client has the key, cannot be told from a file.\n\n"
+             "Exits 0 where the certificate would be let in, 1 where it would be refused.",
+    .examples = "  handclasp explain .handclasp/clients/alice.pem\n"
+                "  handclasp explain --ca-certs clients-ca.pem --crl clients.crl bob.pem\n",
+    .options = options,
+    .run = run,
+};

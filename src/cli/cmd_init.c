@@ -1,0 +1,258 @@
+#include <stdio.h>
+
+#include "authority/state.h"
+#include "base/clock.h"
+#include "cli/command.h"
+
+#define OUTPUT_LIMIT (1u << 20)
+
+typedef struct init_args {
+    char *state;
+    hc_strings hosts, clients;
+    bool json, help;
+} init_args;
+
+#define AT(member) .offset = offsetof(init_args, member), .size = sizeof(((init_args *)0)->member)
+
+static const hc_option table[] = {
+    {.name = "state",
+     .type = HC_OPTION_TEXT,
+     AT(state),
+     .value = "DIR",
+     .initial = ".handclasp",
+     .help = "The folder to make."},
+    {.name = "host",
+     .type = HC_OPTION_LIST,
+     .flags = HC_OPTION_REPEATABLE,
+     .max = HC_PROFILE_HOSTS_MAX,
+     AT(hosts),
+     .value = "NAME",
+     .initial_help = "localhost",
+     .help = "A DNS name or IP address that clients reach the server by. localhost brings "
+             "127.0.0.1 and ::1 with it."},
+    {.name = "client",
+     .type = HC_OPTION_LIST,
+     .flags = HC_OPTION_REPEATABLE,
+     .max = 10000,
+     AT(clients),
+     .value = "NAME",
+     .help = "Make a key and a certificate for this client."},
+    {.name = "json",
+     .type = HC_OPTION_SWITCH,
+     .flags = HC_OPTION_FLAG_ONLY,
+     AT(json),
+     .help = "Answer and report errors as one JSON object."},
+    {.name = "help",
+     .letter = 'h',
+     .type = HC_OPTION_SWITCH,
+     .flags = HC_OPTION_FLAG_ONLY | HC_OPTION_STOPS,
+     AT(help),
+     .help = "Say what the options are."},
+};
+
+static hc_options options(void)
+{
+    return (hc_options){table, HC_COUNT(table)};
+}
+
+/* What was done, collected so that either form of output is whole. */
+typedef struct outcome {
+    const init_args *args;
+    json_t *made, *found, *notes;
+    bool lacks_host;
+} outcome;
+
+/* "STATE/FILE says HOST, rest". */
+static void note(outcome *o, const char *file, const char *says, const char *host, const char *rest)
+{
+    char text[5000];
+    (void)snprintf(text, sizeof(text), "%s/%s %s%s%s", o->args->state, file, says, host, rest);
+    (void)json_array_append_new(o->notes, json_string(text));
+}
+
+static void on_event(void *arg, hc_state_event event, const char *file, const char *host)
+{
+    outcome *o = arg;
+    switch (event) {
+    case HC_STATE_MADE:
+        (void)json_array_append_new(o->made, json_string(file));
+        break;
+    case HC_STATE_FOUND:
+        (void)json_array_append_new(o->found, json_string(file));
+        break;
+    case HC_STATE_KEY_AWAY:
+        note(o, file, "is not here; its certificate stays as it is", "", "");
+        break;
+    case HC_STATE_OTHER_ISSUER:
+        note(o, file, "was not signed by the CA in ca/; it stays as it is", "", "");
+        break;
+    case HC_STATE_EXPIRED:
+        note(o, file,
+             "has expired; move it away and run init again for a new one with the same key", "",
+             "");
+        break;
+    case HC_STATE_LACKS_HOST:
+        o->lacks_host = true;
+        note(o, file, "does not name ", host,
+             "; move it away and run init again with every --host for a new one with the same key");
+        break;
+    }
+}
+
+/* Without a client of this run, one that is there. */
+static const char *example_client(const init_args *a)
+{
+    return a->clients.count ? a->clients.at[0] : NULL;
+}
+
+static const char *example_host(const init_args *a)
+{
+    return a->hosts.count ? a->hosts.at[0] : "localhost";
+}
+
+/* In single quotes where a shell would act on a part of it. */
+static int add_word(hc_buf *out, const char *text)
+{
+    const char *plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/:";
+    if (text[strspn(text, plain)] == '\0')
+        return hc_buf_add_text(out, text);
+    int rc = hc_buf_add_byte(out, '\'');
+    for (; rc == 0 && *text; text++)
+        rc = *text == '\'' ? hc_buf_add_text(out, "'\\''") : hc_buf_add_byte(out, (uint8_t)*text);
+    return rc == 0 ? hc_buf_add_byte(out, '\'') : rc;
+}
+
+static int add_path(hc_buf *out, const init_args *a, const char *flag, const char *stem,
+                    const char *suffix)
+{
+    char path[4096 + 100];
+    (void)snprintf(path, sizeof(path), "%s/%s%s", a->state, stem, suffix);
+    int rc = hc_buf_printf(out, " %s ", flag);
+    return rc == 0 ? add_word(out, path) : rc;
+}
+
+static int add_curl_line(hc_buf *out, const init_args *a)
+{
+    char stem[200], url[400];
+    const char *client = example_client(a), *host = example_host(a);
+    bool is_v6 = strchr(host, ':') != NULL;
+    (void)snprintf(stem, sizeof(stem), "clients/%s", client);
+    (void)snprintf(url, sizeof(url), "https://%s%s%s:8443/", is_v6 ? "[" : "", host,
+                   is_v6 ? "]" : "");
+    int rc = hc_buf_add_text(out, "curl");
+    if (rc == 0)
+        rc = add_path(out, a, "--cacert", "ca/ca", ".pem");
+    if (rc == 0)
+        rc = add_path(out, a, "--cert", stem, ".pem");
+    if (rc == 0)
+        rc = add_path(out, a, "--key", stem, ".key");
+    if (rc == 0)
+        rc = hc_buf_add_byte(out, ' ');
+    return rc == 0 ? add_word(out, url) : rc;
+}
+
+static int add_list(hc_buf *out, const char *word, const char *folder, const json_t *names)
+{
+    size_t i;
+    json_t *name;
+    int rc = 0;
+    json_array_foreach(names, i, name) if (rc == 0) rc = hc_buf_printf(
+        out, "%s%s%s%s\n", word, folder ? folder : "", folder ? "/" : "", json_string_value(name));
+    return rc;
+}
+
+static int print_text(const outcome *o, hc_buf *curl)
+{
+    hc_buf out = hc_buf_init(OUTPUT_LIMIT);
+    int rc = add_list(&out, "made    ", o->args->state, o->made);
+    if (rc == 0 && json_array_size(o->made) == 0)
+        rc = hc_buf_printf(&out, "%s is complete; nothing was changed\n", o->args->state);
+    if (rc == 0)
+        rc = add_list(&out, "note    ", NULL, o->notes);
+    if (rc == 0)
+        rc = hc_buf_add_text(&out, "\nServe:  handclasp serve MODULE:APP");
+    if (rc == 0 && strcmp(o->args->state, ".handclasp") != 0) {
+        rc = hc_buf_add_text(&out, " --state ");
+        if (rc == 0)
+            rc = add_word(&out, o->args->state);
+    }
+    if (rc == 0 && curl->size)
+        rc = hc_buf_printf(&out, "\nTry:    %.*s", HC_SLICE_ARGS(hc_buf_slice(curl)));
+    if (rc == 0)
+        rc = hc_buf_add_text(&out, "\n");
+    rc = rc == 0 ? hc_print(&out) : HC_EXIT_NO;
+    hc_buf_done(&out);
+    return rc;
+}
+
+static int print_outcome(outcome *o)
+{
+    hc_buf curl = hc_buf_init(OUTPUT_LIMIT);
+    int rc = example_client(o->args) ? add_curl_line(&curl, o->args) : 0;
+    if (rc != 0)
+        rc = HC_EXIT_NO;
+    else if (o->args->json)
+        rc = hc_print_json(json_pack("{s:s, s:O, s:O, s:O, s:s%}", "state", o->args->state, "made",
+                                     o->made, "found", o->found, "notes", o->notes, "try",
+                                     curl.at ? (const char *)curl.at : "", curl.size));
+    else
+        rc = print_text(o, &curl);
+    hc_buf_done(&curl);
+    return rc == HC_EXIT_DONE && o->lacks_host ? HC_EXIT_NO : rc;
+}
+
+static int init(const hc_command *self, const init_args *a)
+{
+    hc_state_plan plan = {.path = a->state,
+                          .hosts = (const char *const *)a->hosts.at,
+                          .host_count = a->hosts.count,
+                          .clients = (const char *const *)a->clients.at,
+                          .client_count = a->clients.count,
+                          .now_s = hc_clock_wall_s()};
+    outcome o = {a, json_array(), json_array(), json_array(), false};
+    hc_err err = {0};
+    int rc = hc_state_init(&plan, on_event, &o, &err);
+    rc = rc == 0 ? print_outcome(&o) : hc_report(self, a->json, true, &err);
+    json_decref(o.made);
+    json_decref(o.found);
+    json_decref(o.notes);
+    return rc;
+}
+
+static int run(const hc_command *self, int argc, char **argv)
+{
+    init_args a = {.state = NULL};
+    int rc = hc_command_parse(self, argc, argv, &a, &a.help);
+    if (rc < 0)
+        rc = init(self, &a);
+    hc_options_done(options(), &a);
+    return rc;
+}
+
+const hc_command hc_cmd_init = {
+    .name = "init",
+    .synopsis = "[OPTION]...",
+    .summary = "make a CA, a server certificate and the first clients",
+    .about = "Makes a state folder: a CA with a key of its own, a certificate for the server, and "
+             "a certificate for each "
+             "client named. Keys are P-256 and readable by their owner alone; the CA's certificate "
+             "is valid for ten "
+             "years, the others for one.\n\n"
+             "Run again, it changes nothing that exists and makes what is missing: a killed run is "
+             "completed, and clients "
+             "can be added. A certificate that does not belong to its key is an error. A new host "
+             "needs a new server "
+             "certificate: the existing one stays, and the command says so and exits 1.\n\n"
+             "Whoever has ca/ca.key can let anybody in: keep it away from the server once the "
+             "clients are made.",
+    .examples =
+        "  handclasp init --host localhost --client alice\n"
+        "  handclasp init --state /var/lib/shop --host shop.example --client alice --client bob\n",
+    .files = "DIR/ca/ca.pem, DIR/ca/ca.key: the CA's certificate, which clients and server need, "
+             "and its key.\n\n"
+             "DIR/server/server.pem, DIR/server/server.key: what the server shows, and its key.\n\n"
+             "DIR/clients/NAME.pem, DIR/clients/NAME.key: for each client.\n\n"
+             "DIR/handclasp.yaml: options for handclasp serve.",
+    .options = options,
+    .run = run,
+};

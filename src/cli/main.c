@@ -1,0 +1,52 @@
+/* handclasp: finds the command and runs it. */
+#include <signal.h>
+#include <stdio.h>
+
+#include "cli/command.h"
+
+static const hc_command *const commands[] = {
+    &hc_cmd_init, &hc_cmd_serve,   &hc_cmd_check_config, &hc_cmd_inspect, &hc_cmd_explain,
+    &hc_cmd_help, &hc_cmd_version, &hc_cmd_front,        &hc_cmd_manual,
+};
+
+const hc_command *hc_command_at(size_t n)
+{
+    return n < HC_COUNT(commands) ? commands[n] : NULL;
+}
+
+const hc_command *hc_command_find(const char *name)
+{
+    for (size_t i = 0; i < HC_COUNT(commands); i++)
+        if (strcmp(commands[i]->name, name) == 0)
+            return commands[i];
+    return NULL;
+}
+
+/* Options of the program itself are names for commands. */
+static const char *spelled_out(const char *word)
+{
+    static const char *const same[][2] = {{"--help", "help"},
+                                          {"-h", "help"},
+                                          {"--version", "version"},
+                                          {"-v", "version"},
+                                          {"-V", "version"}};
+    for (size_t i = 0; i < HC_COUNT(same); i++)
+        if (strcmp(word, same[i][0]) == 0)
+            return same[i][1];
+    return word;
+}
+
+int main(int argc, char **argv)
+{
+    /* A reader that goes away shows as a failed write, not as a death. */
+    (void)signal(SIGPIPE, SIG_IGN);
+    if (argc < 2)
+        return hc_program_help();
+    const hc_command *c = hc_command_find(spelled_out(argv[1]));
+    if (c)
+        return c->run(c, argc - 2, argv + 2);
+    (void)fprintf(stderr,
+                  "handclasp: there is no command \"%.60s\"; `handclasp help` lists the commands\n",
+                  argv[1]);
+    return HC_EXIT_USAGE;
+}
