@@ -29,7 +29,7 @@ static bool same_text(PyObject *text, hc_slice octets)
 
 /* environ[key] = octets; the str of the last request is used again where it is equal, as most are
  * on a kept connection. */
-static int set_text(hcp_lane *lane, PyObject *environ, hcp_key key, hc_slice octets)
+static int set_text(hcp_lane *lane, PyObject *env, hcp_key key, hc_slice octets)
 {
     PyObject *last = lane->last[key];
     if (!last || !same_text(last, octets)) {
@@ -37,28 +37,28 @@ static int set_text(hcp_lane *lane, PyObject *environ, hcp_key key, hc_slice oct
         if (!text)
             return -1;
         if (octets.size > REMEMBER_OCTETS)
-            return set_own(environ, lane->state->keys[key], text);
+            return set_own(env, lane->state->keys[key], text);
         Py_XSETREF(lane->last[key], text);
         last = text;
     }
-    return PyDict_SetItem(environ, lane->state->keys[key], last);
+    return PyDict_SetItem(env, lane->state->keys[key], last);
 }
 
-static int set_number(hcp_lane *lane, PyObject *environ, hcp_key key, int64_t number)
+static int set_number(hcp_lane *lane, PyObject *env, hcp_key key, int64_t number)
 {
     char text[24];
     int size = snprintf(text, sizeof(text), "%lld", (long long)number);
-    return set_text(lane, environ, key, hc_slice_of(text, (size_t)size));
+    return set_text(lane, env, key, hc_slice_of(text, (size_t)size));
 }
 
-static int set_key(hcp_lane *lane, PyObject *environ, hcp_key key, PyObject *value)
+static int set_key(hcp_lane *lane, PyObject *env, hcp_key key, PyObject *value)
 {
-    return PyDict_SetItem(environ, lane->state->keys[key], value);
+    return PyDict_SetItem(env, lane->state->keys[key], value);
 }
 
-static int set_word(hcp_lane *lane, PyObject *environ, hcp_key key, hcp_key value)
+static int set_word(hcp_lane *lane, PyObject *env, hcp_key key, hcp_key value)
 {
-    return set_key(lane, environ, key, lane->state->keys[value]);
+    return set_key(lane, env, key, lane->state->keys[value]);
 }
 
 /* {name: value} of what the front sent; Latin-1 as all of environ. */
@@ -268,15 +268,15 @@ static const hcp_header *find_header(hcp_lane *lane, hc_slice name, hcp_header *
 }
 
 /* RFC 9110 section 5.3: several fields of one name are one list. */
-static int join(PyObject *environ, PyObject *key, PyObject *value, const char *separator)
+static int join(PyObject *env, PyObject *key, PyObject *value, const char *separator)
 {
-    PyObject *before = PyDict_GetItemWithError(environ, key);
+    PyObject *before = PyDict_GetItemWithError(env, key);
     if (!before)
         return -1;
-    return set_own(environ, key, PyUnicode_FromFormat("%U%s%U", before, separator, value));
+    return set_own(env, key, PyUnicode_FromFormat("%U%s%U", before, separator, value));
 }
 
-static int add_header(hcp_lane *lane, PyObject *environ, const hc_pair *pair, bool *has_body)
+static int add_header(hcp_lane *lane, PyObject *env, const hc_pair *pair, bool *has_body)
 {
     hcp_header fresh = {0};
     const hcp_header *h = find_header(lane, pair->name, &fresh);
@@ -287,31 +287,31 @@ static int add_header(hcp_lane *lane, PyObject *environ, const hc_pair *pair, bo
         *has_body = true;
     } else if (h->kind != HCP_HEADER_DROP) {
         PyObject *value = text_of(pair->value);
-        Py_ssize_t before = PyDict_GET_SIZE(environ);
-        if (!value || !PyDict_SetDefault(environ, h->key, value))
+        Py_ssize_t before = PyDict_GET_SIZE(env);
+        if (!value || !PyDict_SetDefault(env, h->key, value))
             rc = -1;
-        else if (PyDict_GET_SIZE(environ) == before)
-            rc = join(environ, h->key, value, h->kind == HCP_HEADER_COOKIE ? "; " : ",");
+        else if (PyDict_GET_SIZE(env) == before)
+            rc = join(env, h->key, value, h->kind == HCP_HEADER_COOKIE ? "; " : ",");
         Py_XDECREF(value);
     }
     Py_XDECREF(fresh.key);
     return rc;
 }
 
-static int add_headers(hcp_lane *lane, PyObject *environ, const hc_lane_request *r)
+static int add_headers(hcp_lane *lane, PyObject *env, const hc_lane_request *r)
 {
     bool has_body = r->body_size > 0;
     for (size_t i = 0; i < r->header_count; i++) {
-        if (add_header(lane, environ, &r->headers[i], &has_body) < 0)
+        if (add_header(lane, env, &r->headers[i], &has_body) < 0)
             return -1;
     }
     /* The body is here whole, so its size is known even where the client sent it in chunks. */
-    return has_body ? set_number(lane, environ, HCP_CONTENT_LENGTH, (int64_t)r->body_size) : 0;
+    return has_body ? set_number(lane, env, HCP_CONTENT_LENGTH, (int64_t)r->body_size) : 0;
 }
 
 /* Host without its port; then the bound address. Never empty (PEP 3333). IPv6 stays in brackets
  * (RFC 3875 section 4.1.14). */
-static int add_server_name(hcp_lane *lane, PyObject *environ, const hc_lane_request *r)
+static int add_server_name(hcp_lane *lane, PyObject *env, const hc_lane_request *r)
 {
     hc_slice name = r->host;
     size_t end = name.size;
@@ -329,9 +329,9 @@ static int add_server_name(hcp_lane *lane, PyObject *environ, const hc_lane_requ
     }
     if (name.size == 0)
         name = HC_SLICE_LITERAL("localhost");
-    return set_text(lane, environ, HCP_SERVER_NAME, name) < 0
+    return set_text(lane, env, HCP_SERVER_NAME, name) < 0
                ? -1
-               : set_number(lane, environ, HCP_SERVER_PORT, r->server_port ? r->server_port : 443);
+               : set_number(lane, env, HCP_SERVER_PORT, r->server_port ? r->server_port : 443);
 }
 
 static const struct {
@@ -354,40 +354,38 @@ static const struct {
     {HCP_HC_VERDICT_DETAIL, offsetof(hc_lane_request, verdict_detail), false},
 };
 
-static int add_texts(hcp_lane *lane, PyObject *environ, const hc_lane_request *r)
+static int add_texts(hcp_lane *lane, PyObject *env, const hc_lane_request *r)
 {
     for (size_t i = 0; i < HC_COUNT(texts); i++) {
         hc_slice octets;
         memcpy(&octets, (const char *)r + texts[i].offset, sizeof(octets));
         if (texts[i].unless_empty && octets.size == 0)
             continue;
-        if (set_text(lane, environ, texts[i].key, octets) < 0)
+        if (set_text(lane, env, texts[i].key, octets) < 0)
             return -1;
     }
-    PyObject *uri = PyDict_GetItemWithError(environ, lane->state->keys[HCP_REQUEST_URI]);
-    if (!uri || set_key(lane, environ, HCP_RAW_URI, uri) < 0)
+    PyObject *uri = PyDict_GetItemWithError(env, lane->state->keys[HCP_REQUEST_URI]);
+    if (!uri || set_key(lane, env, HCP_RAW_URI, uri) < 0)
         return -1;
-    return r->remote_user.size ? set_word(lane, environ, HCP_AUTH_TYPE, HCP_CLIENT_CERT) : 0;
+    return r->remote_user.size ? set_word(lane, env, HCP_AUTH_TYPE, HCP_CLIENT_CERT) : 0;
 }
 
-static int add_numbers(hcp_lane *lane, PyObject *environ, const hc_lane_request *r)
+static int add_numbers(hcp_lane *lane, PyObject *env, const hc_lane_request *r)
 {
     PyObject *const *keys = lane->state->keys;
-    if (set_word(lane, environ, HCP_SERVER_PROTOCOL, r->http_minor ? HCP_HTTP_1_1 : HCP_HTTP_1_0) <
-            0 ||
-        set_number(lane, environ, HCP_REMOTE_PORT, r->remote_port) < 0 ||
-        set_number(lane, environ, HCP_SSL_CIPHER_USEKEYSIZE, r->cipher_bits) < 0 ||
-        set_number(lane, environ, HCP_SSL_CIPHER_ALGKEYSIZE, r->cipher_algorithm_bits) < 0 ||
-        set_word(lane, environ, HCP_SSL_SESSION_RESUMED, r->resumed ? HCP_Resumed : HCP_Initial) <
-            0)
+    if (set_word(lane, env, HCP_SERVER_PROTOCOL, r->http_minor ? HCP_HTTP_1_1 : HCP_HTTP_1_0) < 0 ||
+        set_number(lane, env, HCP_REMOTE_PORT, r->remote_port) < 0 ||
+        set_number(lane, env, HCP_SSL_CIPHER_USEKEYSIZE, r->cipher_bits) < 0 ||
+        set_number(lane, env, HCP_SSL_CIPHER_ALGKEYSIZE, r->cipher_algorithm_bits) < 0 ||
+        set_word(lane, env, HCP_SSL_SESSION_RESUMED, r->resumed ? HCP_Resumed : HCP_Initial) < 0)
         return -1;
     if (r->slot != HC_LANE_NO_SLOT &&
-        set_number(lane, environ, HCP_SSL_CLIENT_V_REMAIN, r->days_left) < 0)
+        set_number(lane, env, HCP_SSL_CLIENT_V_REMAIN, r->days_left) < 0)
         return -1;
-    if (set_own(environ, keys[HCP_HC_ERROR], PyLong_FromUnsignedLong(r->error)) < 0 ||
-        set_own(environ, keys[HCP_HC_DEPTH], PyLong_FromUnsignedLong(r->depth)) < 0)
+    if (set_own(env, keys[HCP_HC_ERROR], PyLong_FromUnsignedLong(r->error)) < 0 ||
+        set_own(env, keys[HCP_HC_DEPTH], PyLong_FromUnsignedLong(r->depth)) < 0)
         return -1;
-    return set_own(environ, keys[HCP_HC_CONNECTION], PyLong_FromUnsignedLongLong(r->connection));
+    return set_own(env, keys[HCP_HC_CONNECTION], PyLong_FromUnsignedLongLong(r->connection));
 }
 
 /* A file object over the body's file, which the front wrote and whose offset both share. */
@@ -424,13 +422,12 @@ PyObject *hcp_environ_new(hcp_lane *lane, const hc_lane_request *request, int fd
 {
     PyObject *const *keys = lane->state->keys;
     PyObject *input = make_input(lane, request, fd);
-    PyObject *environ = input ? copy_prototype(lane, request->slot) : NULL;
-    if (environ &&
-        (add_texts(lane, environ, request) < 0 || add_numbers(lane, environ, request) < 0 ||
-         add_server_name(lane, environ, request) < 0 || add_headers(lane, environ, request) < 0 ||
-         PyDict_SetItem(environ, keys[HCP_WSGI_INPUT], input) < 0 ||
-         set_own(environ, keys[HCP_HC_REFUSE], hcp_exchange_refuse(exchange)) < 0))
-        Py_CLEAR(environ);
+    PyObject *env = input ? copy_prototype(lane, request->slot) : NULL;
+    if (env && (add_texts(lane, env, request) < 0 || add_numbers(lane, env, request) < 0 ||
+                add_server_name(lane, env, request) < 0 || add_headers(lane, env, request) < 0 ||
+                PyDict_SetItem(env, keys[HCP_WSGI_INPUT], input) < 0 ||
+                set_own(env, keys[HCP_HC_REFUSE], hcp_exchange_refuse(exchange)) < 0))
+        Py_CLEAR(env);
     Py_XDECREF(input);
-    return environ;
+    return env;
 }

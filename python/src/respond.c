@@ -5,19 +5,19 @@
 /* One request from the application's call to the END frame. Functions return 0, or -1 with an
  * exception that is the application's failure (logged, END failed), not the lane's. */
 
-static void report(hcp_lane *lane, PyObject *environ, PyObject *problem)
+static void report(hcp_lane *lane, PyObject *env, PyObject *problem)
 {
-    PyObject *done = PyObject_CallFunctionObjArgs(lane->report, environ, problem, NULL);
+    PyObject *done = PyObject_CallFunctionObjArgs(lane->report, env, problem, NULL);
     if (!done)
         PyErr_WriteUnraisable(lane->report);
     Py_XDECREF(done);
 }
 
-static void report_text(hcp_lane *lane, PyObject *environ, const char *text)
+static void report_text(hcp_lane *lane, PyObject *env, const char *text)
 {
     PyObject *problem = PyUnicode_FromString(text);
     if (problem)
-        report(lane, environ, problem);
+        report(lane, env, problem);
     else
         PyErr_Clear();
     Py_XDECREF(problem);
@@ -43,12 +43,12 @@ static PyObject *take_exception(void)
 /* Logs the exception that is set, unless it only says that nobody takes the response any more. True
  * for a KeyboardInterrupt, which ends serving; SystemExit from a view does not, as under gunicorn.
  */
-static bool take_failure(hcp_lane *lane, PyObject *environ)
+static bool take_failure(hcp_lane *lane, PyObject *env)
 {
     bool interrupt = PyErr_ExceptionMatches(PyExc_KeyboardInterrupt);
     PyObject *problem = take_exception();
     if (problem && !lane->gone && !interrupt)
-        report(lane, environ, problem);
+        report(lane, env, problem);
     Py_XDECREF(problem);
     return interrupt;
 }
@@ -193,7 +193,7 @@ static bool is_short(const hcp_exchange *x)
 }
 
 /* PEP 3333: close() is called whatever happened. True for a KeyboardInterrupt. */
-static bool close_response(hcp_lane *lane, PyObject *environ, PyObject *response)
+static bool close_response(hcp_lane *lane, PyObject *env, PyObject *response)
 {
     if (PyList_CheckExact(response) || PyTuple_CheckExact(response))
         return false;
@@ -205,7 +205,7 @@ static bool close_response(hcp_lane *lane, PyObject *environ, PyObject *response
         PyErr_Clear();
     Py_XDECREF(close);
     Py_XDECREF(closed);
-    return PyErr_Occurred() && take_failure(lane, environ);
+    return PyErr_Occurred() && take_failure(lane, env);
 }
 
 /* Sends what is there before a close() that may take long, unless there is none and END goes with
@@ -220,35 +220,35 @@ static int send_response(hcp_exchange *x, PyObject *response)
 }
 
 /* 1 where it was interrupted; `failed` where the response is not what it should be. */
-static int answer(hcp_lane *lane, PyObject *environ, hcp_exchange *x, bool *failed)
+static int answer(hcp_lane *lane, PyObject *env, hcp_exchange *x, bool *failed)
 {
     bool interrupt = false;
-    PyObject *arguments[] = {NULL, environ, (PyObject *)x};
+    PyObject *arguments[] = {NULL, env, (PyObject *)x};
     PyObject *response =
         PyObject_Vectorcall(lane->app, arguments + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
     *failed = !response || send_response(x, response) < 0;
     if (*failed)
-        interrupt = take_failure(lane, environ);
+        interrupt = take_failure(lane, env);
     if (response)
-        interrupt = close_response(lane, environ, response) || interrupt;
+        interrupt = close_response(lane, env, response) || interrupt;
     Py_XDECREF(response);
     if (*failed || lane->gone)
         return interrupt;
     if (x->excess)
-        report_text(lane, environ,
+        report_text(lane, env,
                     "the response was cut: it had more octets than its Content-Length says");
     *failed = is_short(x);
     if (*failed)
-        report_text(lane, environ, "the response has fewer octets than its Content-Length says");
+        report_text(lane, env, "the response has fewer octets than its Content-Length says");
     return interrupt;
 }
 
 /* The application may keep wsgi.input; the descriptor of a large body is not its to keep. */
-static void close_input(hcp_lane *lane, PyObject *environ, PyObject *input)
+static void close_input(hcp_lane *lane, PyObject *env, PyObject *input)
 {
     PyObject *closed = PyObject_CallMethodNoArgs(input, lane->state->keys[HCP_close]);
     if (!closed)
-        (void)take_failure(lane, environ);
+        (void)take_failure(lane, env);
     Py_XDECREF(closed);
 }
 
@@ -260,18 +260,18 @@ int hcp_respond(hcp_lane *lane, const hc_lane_request *request, int fd)
     if (!x)
         return -1;
     PyObject *input = NULL;
-    PyObject *environ = hcp_environ_new(lane, request, fd, x);
-    if (!environ) {
+    PyObject *env = hcp_environ_new(lane, request, fd, x);
+    if (!env) {
         hcp_exchange_end(x);
         Py_DECREF(x);
         return -1;
     }
     if (fd >= 0)
-        input = Py_XNewRef(PyDict_GetItem(environ, lane->state->keys[HCP_WSGI_INPUT]));
-    int interrupt = answer(lane, environ, x, &failed);
+        input = Py_XNewRef(PyDict_GetItem(env, lane->state->keys[HCP_WSGI_INPUT]));
+    int interrupt = answer(lane, env, x, &failed);
     hcp_exchange_end(x);
     if (input)
-        close_input(lane, environ, input);
+        close_input(lane, env, input);
     int rc = 0;
     if (!lane->gone) {
         rc = hc_lane_add_end(&lane->channel.out, failed) == 0 ? hcp_lane_flush(lane) : -1;
@@ -279,7 +279,7 @@ int hcp_respond(hcp_lane *lane, const hc_lane_request *request, int fd)
             PyErr_NoMemory();
     }
     Py_XDECREF(input);
-    Py_DECREF(environ);
+    Py_DECREF(env);
     Py_DECREF(x);
     if (interrupt) {
         PyErr_SetNone(PyExc_KeyboardInterrupt);
