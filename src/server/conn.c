@@ -185,12 +185,19 @@ void conn_shut(hc_conn *c)
         conn_enter(c, CONN_CLOSED);
 }
 
+static bool talks_http(const hc_conn *c)
+{
+    return c->state == CONN_HEAD || c->state == CONN_BODY || c->state == CONN_ANSWER;
+}
+
 /* Sends the outbox as far as the socket takes it. */
 static void flush(hc_conn *c)
 {
     hc_err err = {0};
+    if (!talks_http(c))
+        return;
     c->want_write = false;
-    while (c->out.size && c->state != CONN_CLOSED && c->state != CONN_LINGER) {
+    while (c->out.size && c->state != CONN_CLOSED) {
         hc_slice octets;
         size_t done = 0;
         if (hc_outbox_peek(&c->out, c->loop->scratch, sizeof c->loop->scratch, &octets, &err) !=
@@ -202,7 +209,10 @@ static void flush(hc_conn *c)
         hc_tls_result r = hc_tls_write(c->ssl, octets, &done, &err);
         if (r == HC_TLS_DONE) {
             hc_outbox_consume(&c->out, done);
-            conn_deadline(c, conn_settings(c)->send_timeout_ms);
+            if (c->state ==
+                CONN_ANSWER) /* no deadline while the application is what is waited for */
+                conn_deadline(
+                    c, c->out.size || c->response.complete ? conn_settings(c)->send_timeout_ms : 0);
         } else if (r == HC_TLS_WANT_WRITE) {
             c->want_write = true;
             return;
@@ -234,8 +244,7 @@ static void linger_read(hc_conn *c)
 static void read_requests(hc_conn *c)
 {
     hc_err err = {0};
-    while (!c->read_paused &&
-           (c->state == CONN_HEAD || c->state == CONN_BODY || c->state == CONN_ANSWER)) {
+    while (!c->read_paused && !c->peer_ended && talks_http(c)) {
         size_t done = 0;
         hc_tls_result r =
             hc_tls_read(c->ssl, c->loop->scratch, sizeof c->loop->scratch, &done, &err);
@@ -245,6 +254,10 @@ static void read_requests(hc_conn *c)
             if (done < sizeof c->loop->scratch && !SSL_has_pending(c->ssl))
                 return;
         } else if (r == HC_TLS_CLOSED) {
+            /* Without a close_notify the client is gone; with one it may still read (RFC 8446
+             * section 6.1). */
+            if (err.code == HC_ECLOSED)
+                conn_enter(c, CONN_CLOSED);
             c->peer_ended = true;
             conn_input_ended(c);
             return;
@@ -307,10 +320,13 @@ static void pump_once(hc_conn *c)
     }
     if (c->state == CONN_HEAD && (c->ahead.size || c->peer_ended)) {
         hc_buf ahead = c->ahead;
+        bool paused = c->read_paused;
         c->ahead = hc_buf_init(HC_LOOP_SCRATCH + HC_LIMIT_PIPELINE_BYTES);
         c->read_paused = false;
         conn_input(c, hc_buf_slice(&ahead));
         hc_buf_done(&ahead);
+        if (paused) /* what the library read ahead makes no socket readable */
+            read_requests(c);
         if (c->state == CONN_HEAD && c->peer_ended)
             conn_input_ended(c);
     }
@@ -347,7 +363,9 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         conn_handshake(c);
     else if (c->state == CONN_LINGER)
         linger_read(c);
-    if (events & (UV_READABLE | UV_DISCONNECT))
+    /* Also when only writing became possible: a handshake that ends with a write may have read
+     * ahead. */
+    if (talks_http(c) && ((events & (UV_READABLE | UV_DISCONNECT)) || SSL_has_pending(c->ssl)))
         read_requests(c);
     c->pumping = false;
     conn_pump(c);

@@ -41,7 +41,8 @@ typedef struct hc_conn_identity {
 } hc_conn_identity;
 
 typedef struct hc_response_state {
-    bool active; /* a request was taken, its response is not yet all sent */
+    bool active;      /* a request was taken, its response is not yet all sent */
+    bool has_request; /* the decoder's request is whole */
     bool head_sent;
     bool complete;   /* nothing more will be added to the outbox */
     bool by_handler; /* the handler has the exchange */

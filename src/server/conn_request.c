@@ -14,9 +14,11 @@ static void refuse_octets(hc_conn *c, int status, const char *reason)
 {
     if (!c->response.active)
         begin_response(c);
+    char number[12];
+    (void)snprintf(number, sizeof number, "%d", status);
     conn_enter(c, CONN_ANSWER);
     hc_log_event(c->loop->shared->log, HC_LOG_INFO, "request refused",
-                 (hc_log_field[]){{"status", hc_slice_text(status == 408 ? "408" : "4xx/5xx")},
+                 (hc_log_field[]){{"status", hc_slice_text(number)},
                                   {"address", hc_slice_text(c->address)},
                                   {"reason", hc_slice_text(reason)},
                                   {NULL, HC_SLICE_NONE}});
@@ -61,6 +63,7 @@ static void take_head(hc_conn *c)
     const hc_request *r = &c->decoder.request;
     hc_err err;
     begin_response(c);
+    c->response.has_request = true;
     if (!admit(c))
         return;
     conn_enter(c, CONN_BODY);

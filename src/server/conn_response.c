@@ -220,8 +220,8 @@ void conn_problem(hc_conn *c, int status, const char *detail, const char *verdic
     hc_err err = {0};
     hc_buf body = hc_buf_init(HC_LIMIT_RESPONSE_HEAD);
     const hc_request *request = &c->decoder.request;
-    close = close || !request->keep_alive;
-    bool is_head = hc_slice_equal(request->method, HC_SLICE_LITERAL("HEAD"));
+    close = close || !r->has_request || !request->keep_alive;
+    bool is_head = r->has_request && hc_slice_equal(request->method, HC_SLICE_LITERAL("HEAD"));
     int rc = hc_problem_write(&body, status, detail, verdict);
     if (rc == 0)
         rc = add_problem(c, status, hc_buf_slice(&body), close, !is_head, &err);
@@ -241,7 +241,7 @@ void conn_response_sent(hc_conn *c)
     const hc_request *r = &c->decoder.request;
     if (log && c->response.active)
         hc_access_log_write(log, &(hc_access_entry){
-                                     .request = r->method.size ? r : NULL,
+                                     .request = c->response.has_request ? r : NULL,
                                      .peer = &c->peer,
                                      .principal = c->who.principal,
                                      .verdict = &c->who.verdict,

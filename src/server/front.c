@@ -133,6 +133,7 @@ int hc_front_start(hc_front *f, hc_err *err)
     f->loops = hc_alloc_zero(count, sizeof *f->loops);
     if (!f->loops)
         return hc_err_set(err, HC_ENOMEM, "no memory for threads");
+    f->shared.loop_count = count;
     for (unsigned i = 0; i < count; i++) {
         int rc = hc_loop_init(&f->loops[i], &f->shared, f->loops, i, f->live, err);
         if (rc != 0)

@@ -170,8 +170,9 @@ hc_slice hc_loop_date(hc_loop *loop)
 
 static void on_connection(uv_poll_t *poll, int status, int events);
 
-static void listen_again(hc_loop *loop)
+static void listen_again(void *arg)
 {
+    hc_loop *loop = arg;
     if (loop->listening || loop->draining)
         return;
     for (size_t i = 0; i < loop->listener_count; i++)
@@ -269,13 +270,15 @@ void hc_loop_drain(hc_loop *loop, uint64_t grace_ms)
 
 void hc_loop_conn_gone(hc_loop *loop)
 {
-    atomic_fetch_sub(&loop->shared->connections, 1);
+    uint64_t before = atomic_fetch_sub(&loop->shared->connections, 1);
     if (loop->draining) {
         if (!loop->connections)
             drained(loop);
         return;
     }
-    /* Another thread that is full notices with its own next connection: each thread always has
-     * some. */
+    /* Every thread that found the server full stopped to listen. */
+    if (before == loop->live->settings.worker_connections)
+        for (unsigned i = 0; i < loop->shared->loop_count; i++)
+            (void)hc_loop_post(&loop->all[i], listen_again, &loop->all[i]);
     listen_again(loop);
 }

@@ -25,6 +25,7 @@ typedef struct hc_shared {
     hc_access_log *access;                 /* NULL: none */
     atomic_uint_fast64_t connections_ever; /* numbers them */
     atomic_uint_fast64_t connections;      /* open now */
+    unsigned loop_count;
     atomic_uint loops_draining;
 } hc_shared;
 

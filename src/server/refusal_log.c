@@ -28,7 +28,7 @@ void conn_log_refusal(hc_conn *c, const hc_verdict *v, X509 *certificate, hc_sli
         fields[n++] = (hc_log_field){"detail", hc_slice_text(v->detail)};
     if (reason.size)
         fields[n++] = (hc_log_field){"reason", reason};
-    if (c->response.active && c->decoder.request.raw_path.size)
+    if (c->response.has_request)
         fields[n++] = (hc_log_field){"path", c->decoder.request.raw_path};
     fields[n] = (hc_log_field){NULL, HC_SLICE_NONE};
     hc_log_event(c->loop->shared->log, HC_LOG_WARNING, "client refused", fields);
