@@ -49,8 +49,8 @@ def create_app(
     meters: Iterable[str] | None = None,
     readers: Iterable[str] | None = None,
 ) -> Flask:
-    """database: path of the SQLite file; meters, readers: common names. What is not given comes from
-    READINGS_DATABASE, READINGS_METERS and READINGS_READERS (names with commas between)."""
+    """database: path of the SQLite file; meters, readers: common names. What is not given comes
+    from READINGS_DATABASE, READINGS_METERS and READINGS_READERS (names with commas between)."""
     app = Flask(__name__)
     app.config["DATABASE"] = os.fspath(
         database or os.environ.get("READINGS_DATABASE", "readings.db")
@@ -71,7 +71,7 @@ def _names(variable: str) -> list[str]:
     return [name.strip() for name in os.environ.get(variable, "").split(",") if name.strip()]
 
 
-# --- who may ---------------------------------------------------------------------------------------
+# --- who may ------------------------------------------------------------------------------------
 
 
 def named_in(setting: str) -> Callable[[F], F]:
@@ -90,14 +90,14 @@ def named_in(setting: str) -> Callable[[F], F]:
     return decorate
 
 
-# --- views -----------------------------------------------------------------------------------------
+# --- views --------------------------------------------------------------------------------------
 
 
 @api.post("/readings")
 @named_in("METERS")
 def post_readings() -> tuple[Response, int]:
-    """One reading or a list: {"at": RFC 3339, "value": number, "unit": …}. Sent again, a reading changes
-    nothing: a meter may repeat what it got no answer to."""
+    """One reading or a list: {"at": RFC 3339, "value": number, "unit": …}. Sent again, a reading
+    changes nothing: a meter may repeat what it got no answer to."""
     body = request.get_json()
     readings = [_checked(item) for item in (body if isinstance(body, list) else [body])]
     meter = str(current_certificate.subject.common_name)
@@ -164,7 +164,7 @@ def _latest() -> list[sqlite3.Row]:
     return rows.fetchall()
 
 
-# --- database, errors ------------------------------------------------------------------------------
+# --- database, errors ---------------------------------------------------------------------------
 
 
 def _database() -> sqlite3.Connection:
@@ -187,6 +187,6 @@ def _problem(error: HTTPException) -> Any:
     response = error.get_response()
     if not isinstance(error, ClientRefused):
         problem = {"title": error.name, "status": error.code, "detail": error.description}
-        response.data = json.dumps(problem)  # type: ignore[union-attr]
-        response.content_type = "application/problem+json"  # type: ignore[union-attr]
+        response.data = json.dumps(problem)
+        response.content_type = "application/problem+json"
     return response

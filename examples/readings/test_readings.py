@@ -61,8 +61,8 @@ def test_a_meter_writes_under_its_own_name_only(app: Flask) -> None:
 def test_one_meters_readings_can_be_asked_for(app: Flask) -> None:
     for name in ("meter-1", "meter-2"):
         client_of(app, name).post("/readings", json=READING)
-    read = client_of(app, "alice").get("/readings.json", query_string={"meter": "meter-2"}).json
-    assert [reading["meter"] for reading in read["readings"]] == ["meter-2"]
+    read = client_of(app, "alice").get("/readings.json", query_string={"meter": "meter-2"})
+    assert [reading["meter"] for reading in read.get_json()["readings"]] == ["meter-2"]
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,9 @@ class Server:
         self._app = app
         self._threads = threads
         self._binary = binary
-        self._flags = flags({"bind": _bind(host, port), **(options or {})})
+        # The last two are what the front tells the application (wsgi.multiprocess, .multithread).
+        own: dict[str, Option] = {"bind": _bind(host, port), "workers": 1, "threads": threads}
+        self._flags = flags({**own, **(options or {})})
         self._stderr = stderr
         self._front: subprocess.Popen[bytes] | None = None
         self._parent: socket.socket | None = None

@@ -1,4 +1,4 @@
-"""Finds the package: the installed one, or the source tree's where HC_BUILD names a build folder."""
+"""Finds the package: the installed one, or the source tree's where HC_BUILD names a build."""
 
 from __future__ import annotations
 
@@ -12,3 +12,6 @@ if _BUILD:
     import handclasp
 
     handclasp.__path__.append(str(Path(_BUILD) / "python"))
+    os.environ["PATH"] = os.pathsep.join([str(Path(_BUILD) / "src" / "cli"), os.environ["PATH"]])
+
+pytest_plugins = ["handclasp.testing"]

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+
 from handclasp import _core
 from handclasp.certificate import Certificate, Name, SubjectAltName
 from handclasp.testing import make_certificate

@@ -11,6 +11,11 @@ import pytest
 from flask import Blueprint, Flask, Response, jsonify, request
 from flask.testing import FlaskClient
 from flask.views import MethodView, View
+from werkzeug.exceptions import Forbidden, HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.test import TestResponse
+from werkzeug.wrappers import Response as PlainResponse
+
 from handclasp.flask import (
     ClientRefused,
     Handclasp,
@@ -19,10 +24,6 @@ from handclasp.flask import (
     current_client,
 )
 from handclasp.testing import HandclaspClient, make_certificate
-from werkzeug.exceptions import Forbidden, HTTPException
-from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.test import TestResponse
-from werkzeug.wrappers import Response as PlainResponse
 
 
 def make_app(hc: Handclasp | None = None) -> Flask:

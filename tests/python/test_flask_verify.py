@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from flask import Flask, Response, abort, current_app, request
 from flask.testing import FlaskClient
+
 from handclasp import flask as handclasp_flask
 from handclasp._verify import RecentAnswers
 from handclasp.flask import (

@@ -1,0 +1,314 @@
+"""handclasp.serve and live_server: the real server around an application of this process."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+from flask import Flask, request
+
+from handclasp import __version__, _core, _serve
+from handclasp._serve import ServeError, Server, find_binary, flags
+from handclasp.flask import (
+    ClientRefused,
+    Handclasp,
+    client_required,
+    current_certificate,
+    current_client,
+)
+from handclasp.testing import LiveServer
+
+try:
+    find_binary()
+except FileNotFoundError:
+    pytest.skip("the program handclasp is not there", allow_module_level=True)
+
+
+@pytest.fixture
+def hc() -> Handclasp:
+    return Handclasp()
+
+
+@pytest.fixture
+def app(hc: Handclasp) -> Flask:
+    app = Flask(__name__)
+    hc.init_app(app)
+
+    @app.get("/")
+    @client_required
+    def who() -> str:
+        return f"{current_certificate.subject.common_name} {current_certificate.serial_hex}"
+
+    @app.get("/record")
+    def record() -> str:
+        return f"{bool(current_certificate)} {bool(current_client)}"
+
+    @app.get("/meters")
+    @client_required(role="meter")
+    def meters() -> str:
+        return "meter"
+
+    @app.post("/echo")
+    def echo() -> bytes:
+        return request.get_data()
+
+    @app.get("/process")
+    def process() -> dict[str, Any]:
+        environ = request.environ
+        return {
+            "pid": os.getpid(),
+            "thread": threading.current_thread().name,
+            "multithread": environ["wsgi.multithread"],
+            "multiprocess": environ["wsgi.multiprocess"],
+        }
+
+    return app
+
+
+# --- the real server ----------------------------------------------------------------------------
+
+
+def test_alice_is_known_over_tls(live_server: LiveServer) -> None:
+    response = live_server.client("alice").get("/")
+    pem = (live_server.state / "clients" / "alice.pem").read_text()
+    decoded = _core.decode_certificate(ssl.PEM_cert_to_DER_cert(pem))
+    assert (response.status, response.text) == (200, f"alice {decoded['serial']}")
+
+
+def test_who_shows_no_certificate_reaches_nothing(live_server: LiveServer) -> None:
+    with pytest.raises((ssl.SSLError, ConnectionError, http.client.HTTPException)):
+        live_server.client().get("/record")
+
+
+def test_without_a_registry_there_is_a_certificate_and_no_record(live_server: LiveServer) -> None:
+    client = live_server.client("alice")
+    assert client.get("/record").text == "True False"
+    refused = client.get("/meters")
+    assert refused.status == 403
+    assert refused.json["verdict"] == "refused-by-app"
+    assert "no record" in refused.json["detail"]
+
+
+def test_a_body_goes_through_and_back(live_server: LiveServer) -> None:
+    body = os.urandom(300_000)
+    assert live_server.client("alice").post("/echo", body=body).data == body
+
+
+def test_the_application_runs_in_this_process(live_server: LiveServer) -> None:
+    seen = live_server.client("alice").get("/process").json
+    assert seen["pid"] == os.getpid()
+    assert (seen["multithread"], seen["multiprocess"]) == (True, False)
+
+
+def test_verify_client_is_asked_once_for_an_open_connection(
+    live_server: LiveServer, hc: Handclasp, app: Flask
+) -> None:
+    app.config["HANDCLASP_VERIFY_INTERVAL"] = 3600.0
+    asked: list[str] = []
+
+    @hc.verify_client
+    def verify(attempt: Any) -> bool:
+        asked.append(f"{attempt.certificate.subject.common_name} {attempt.verdict}")
+        if attempt.certificate.subject.common_name == "mallory":
+            raise ClientRefused("reported stolen")
+        return True
+
+    alice = live_server.client("alice")
+    assert [alice.get("/").status for _ in range(3)] == [200] * 3
+    mallory = live_server.client("mallory")
+    assert [mallory.get("/").status for _ in range(2)] == [403] * 2
+    assert asked == ["alice ok", "mallory ok"]
+    assert mallory.get("/no-such-page").json["detail"] == "reported stolen"
+
+
+class TestOptional:
+    @pytest.fixture
+    def handclasp_options(self) -> dict[str, _serve.Option]:
+        return {"client_cert": "optional"}
+
+    def test_who_shows_no_certificate_is_nobody(self, live_server: LiveServer) -> None:
+        client = live_server.client()
+        assert client.get("/record").text == "False False"
+        assert client.get("/").json["verdict"] == "no-certificate"
+
+
+# --- Server -------------------------------------------------------------------------------------
+
+
+def test_the_front_ends_with_the_block(app: Flask, handclasp_state: Path) -> None:
+    with Server(app, port=0, options={"state": handclasp_state}) as server:
+        front = server._front
+        assert front is not None and front.poll() is None
+        port = int(server.url.rpartition(":")[2])
+    assert front.returncode == 0
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+
+
+def test_a_front_that_cannot_start_is_an_error(
+    app: Flask, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    threads = threading.active_count()
+    with pytest.raises(ServeError, match="ended with status"):
+        Server(app, port=0, options={"state": tmp_path / "missing"}).start()
+    assert str(tmp_path / "missing") in capfd.readouterr().err
+    assert threading.active_count() == threads
+
+
+def test_a_program_that_is_not_there_is_an_error(app: Flask) -> None:
+    with pytest.raises(FileNotFoundError):
+        Server(app, binary="/no/such/program").start()
+
+
+def test_a_server_is_started_once(app: Flask, handclasp_state: Path) -> None:
+    with Server(app, port=0, options={"state": handclasp_state}) as server:
+        with pytest.raises(RuntimeError, match="once"):
+            server._launch()
+    server.stop()
+
+
+def test_a_front_that_dies_is_an_error(app: Flask, handclasp_state: Path) -> None:
+    server = Server(app, port=0, options={"state": handclasp_state})
+    server.start()
+    assert server._front is not None
+    server._front.kill()
+    with pytest.raises(ServeError):
+        server.wait()
+    server.stop()
+
+
+@pytest.mark.parametrize(("argument", "wrong"), [("app", 7), ("threads", 0)])
+def test_arguments_that_make_no_sense_are_errors(app: Flask, argument: str, wrong: Any) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        Server(**{"app": app, argument: wrong})
+
+
+def test_a_server_without_a_front_has_no_url(app: Flask) -> None:
+    with pytest.raises(RuntimeError, match="listen"):
+        _ = Server(app).url
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"client_cert": "optional"}, ["--client-cert=optional"]),
+        ({"ca_certs": ["a.pem", Path("b.pem")]}, ["--ca-certs=a.pem", "--ca-certs=b.pem"]),
+        ({"proxy_protocol": True, "reload": False, "crl": None}, ["--proxy-protocol"]),
+        ({"timeout": 2.5, "workers": 3}, ["--timeout=2.5", "--workers=3"]),
+        ({"certfile": Path("-odd")}, ["--certfile=-odd"]),
+    ],
+)
+def test_keyword_arguments_become_flags(options: dict[str, Any], expected: list[str]) -> None:
+    assert flags(options) == expected
+
+
+# --- handclasp.serve, in a process of its own ---------------------------------------------------
+
+SCRIPT = """
+import os, sys, threading
+import handclasp
+from flask import Flask
+app = Flask("script")
+@app.get("/")
+def index():
+    return threading.current_thread().name
+@app.get("/die")
+def die():
+    os._exit(7)
+handclasp.serve(app, port=0, threads={threads}, state={state!r})
+print("returned", flush=True)
+"""
+
+
+class Script:
+    """A program that calls handclasp.serve; its log is read for the address."""
+
+    def __init__(self, state: Path, threads: int) -> None:
+        paths = [*sys.path, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+        build = os.environ.get("HC_BUILD")
+        prelude = ""
+        if build:
+            prelude = f"import handclasp; handclasp.__path__.append({build + '/python'!r})\n"
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", prelude + SCRIPT.format(threads=threads, state=str(state))],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        log: IO[str] | None = self.process.stderr
+        assert log is not None
+        self.log = ""
+        for line in log:
+            self.log += line
+            if "https://" in line:
+                self.port = int(line.partition("https://127.0.0.1:")[2].split()[0].strip('",'))
+                return
+        raise AssertionError(self.log)
+
+    def end(self) -> tuple[int, str]:
+        out, log = self.process.communicate(timeout=60)
+        self.log += log
+        return self.process.returncode, out
+
+
+@pytest.fixture
+def script(handclasp_state: Path, request: pytest.FixtureRequest) -> Any:
+    script = Script(handclasp_state, request.param)
+    yield script
+    if script.process.poll() is None:
+        script.process.kill()
+        script.process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("script", "thread"), [(1, "MainThread"), (2, "handclasp-")], indirect=["script"]
+)
+def test_serve_answers_until_it_is_interrupted(
+    script: Script, thread: str, handclasp_state: Path
+) -> None:
+    live = LiveServer(f"https://localhost:{script.port}", handclasp_state)
+    assert live.client("alice").get("/").text.startswith(thread)
+    script.process.send_signal(signal.SIGINT)
+    assert script.end() == (0, "returned\n"), script.log
+    live.close()
+
+
+@pytest.mark.parametrize("script", [1, 2], indirect=True)
+def test_the_front_ends_when_its_process_dies(script: Script, handclasp_state: Path) -> None:
+    live = LiveServer(f"https://localhost:{script.port}", handclasp_state)
+    with pytest.raises((http.client.HTTPException, OSError)):
+        # The front may still say that the worker is gone.
+        assert live.client("alice").get("/die").status != 503
+        raise ConnectionError
+    live.close()
+    # The log's pipe ends when the front, which shares it, has ended.
+    assert script.end()[0] == 7
+
+
+def test_python_m_handclasp_is_the_program() -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = "import runpy, sys; sys.argv = ['handclasp', '--version']; "
+    build = os.environ.get("HC_BUILD")
+    if build:
+        command += f"import handclasp; handclasp.__path__.append({build + '/python'!r}); "
+    command += "runpy.run_module('handclasp', run_name='__main__', alter_sys=False)"
+    done = subprocess.run(
+        [sys.executable, "-c", command], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert __version__ in done.stdout
+
+
+def test_package_extension_and_program_are_of_one_version() -> None:
+    assert _core.__version__ == __version__
