@@ -20,6 +20,7 @@ extern char **environ;
 
 #define OPEN_FILES_MAX 1048576u
 #define EXIT_MS        5000 /* for a front or worker that has nothing left to do */
+#define EXIT_LEAST_MS  1000
 #define SLACK_MS       2000 /* for the front to say that it is drained, beyond the grace it was given */
 #define FRONT_PAUSE_MS                                                                             \
     50 /* before a front that died is started again: its channel is closed by then */
@@ -54,6 +55,7 @@ typedef struct supervisor {
     hc_listeners listeners;
     hc_front_link front;
     uint64_t front_started_ms, front_backoff_ms;
+    uint64_t drain_until_ms;
     hc_workers *pool;
     bool pool_started, pool_empty;
     phase phase;
@@ -114,6 +116,7 @@ static void drain(supervisor *s, const char *why)
     uint64_t grace_ms = s->plan.settings.graceful_timeout_ms;
     hc_log_text(&s->log, HC_LOG_INFO, "%s: finishing what runs, at most %llu s", why,
                 (unsigned long long)(grace_ms / 1000));
+    s->drain_until_ms = hc_clock_monotonic_ms() + grace_ms;
     hc_notify("STOPPING=1");
     hc_watch_stop(&s->watch);
     hc_workers_freeze(s->pool);
@@ -192,6 +195,14 @@ static void lose_front_while_serving(supervisor *s)
     restart_front_later(s);
 }
 
+/* Of the grace what is left, but always enough for atexit handlers, and no more than these need. */
+static uint64_t time_to_exit_ms(const supervisor *s)
+{
+    uint64_t now_ms = hc_clock_monotonic_ms();
+    uint64_t left_ms = s->drain_until_ms > now_ms ? s->drain_until_ms - now_ms : 0;
+    return left_ms < EXIT_LEAST_MS ? EXIT_LEAST_MS : left_ms > EXIT_MS ? EXIT_MS : left_ms;
+}
+
 static void on_front_exited(void *arg, int status)
 {
     supervisor *s = arg;
@@ -210,7 +221,7 @@ static void on_front_exited(void *arg, int status)
         (void)uv_timer_stop(&s->timer);
         (void)change_phase(s, CHANGE_STOP);
         if (s->pool_started)
-            hc_workers_stop(s->pool, EXIT_MS);
+            hc_workers_stop(s->pool, time_to_exit_ms(s));
         end_if_done(s);
         break;
     case PHASE_STOPPING:

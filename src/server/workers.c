@@ -213,18 +213,25 @@ static int start_worker(hc_workers *p, hc_err *err)
 
 /* --- what there is and what there should be --- */
 
-static unsigned count_state(const hc_workers *p, hc_worker_state state)
+/* Of the generation that is to serve: not those that leave, nor those that a roll has overtaken. */
+static bool is_fresh(const hc_workers *p, const worker *w)
+{
+    return w->generation == p->generation &&
+           (w->state == HC_WORKER_STARTING || w->state == HC_WORKER_READY);
+}
+
+static unsigned count_fresh(const hc_workers *p, bool ready_only)
 {
     unsigned count = 0;
     for (size_t i = 0; i < p->count; i++)
-        count += p->at[i]->state == state;
+        count += is_fresh(p, p->at[i]) && (!ready_only || p->at[i]->state == HC_WORKER_READY);
     return count;
 }
 
-static void retire_leaving(hc_workers *p)
+static void retire_old(hc_workers *p)
 {
     for (size_t i = 0; i < p->count; i++) {
-        if (p->at[i]->state == HC_WORKER_LEAVING)
+        if (p->at[i]->generation != p->generation || p->at[i]->state == HC_WORKER_LEAVING)
             retire_worker(p->at[i]);
     }
 }
@@ -232,7 +239,7 @@ static void retire_leaving(hc_workers *p)
 static void retire_surplus(hc_workers *p, unsigned surplus)
 {
     for (size_t i = 0; i < p->count && surplus; i++) {
-        if (p->at[i]->state == HC_WORKER_READY || p->at[i]->state == HC_WORKER_STARTING) {
+        if (is_fresh(p, p->at[i])) {
             retire_worker(p->at[i]);
             surplus--;
         }
@@ -250,12 +257,15 @@ static void end_roll(hc_workers *p, bool all_new)
  * killed. */
 static void undo_roll(hc_workers *p)
 {
+    unsigned failed = p->generation++;
     for (size_t i = 0; i < p->count; i++) {
         worker *w = p->at[i];
-        if (w->generation == p->generation)
+        if (w->generation == failed) {
             retire_worker(w);
-        else
+        } else {
             (void)hc_worker_state_change(&w->state, HC_WORKER_STAY);
+            w->generation = p->generation;
+        }
     }
     if (!p->new_command)
         return;
@@ -298,7 +308,7 @@ static bool start_one(hc_workers *p)
 
 static void start_missing(hc_workers *p)
 {
-    unsigned fresh = count_state(p, HC_WORKER_STARTING) + count_state(p, HC_WORKER_READY);
+    unsigned fresh = count_fresh(p, false);
     if (hc_clock_monotonic_ms() < p->start_at_ms)
         return;
     while (fresh < p->wanted && !p->frozen && start_one(p))
@@ -355,8 +365,8 @@ static void reconcile(hc_workers *p)
     }
     if (p->started && !p->paused && !p->frozen) {
         start_missing(p);
-        if (count_state(p, HC_WORKER_READY) >= p->wanted) {
-            retire_leaving(p);
+        if (count_fresh(p, true) >= p->wanted) {
+            retire_old(p);
             if (p->rolling)
                 end_roll(p, true);
         }
@@ -504,12 +514,8 @@ static void begin_roll(hc_workers *p, bool new_command)
     p->new_command = new_command;
     p->rolling = true;
     p->start_at_ms = p->backoff_ms = 0;
-    for (size_t i = 0; i < p->count; i++) {
-        if (p->at[i]->state == HC_WORKER_STARTING)
-            kill_worker(p->at[i]);
-        else
-            (void)hc_worker_state_change(&p->at[i]->state, HC_WORKER_LEAVE);
-    }
+    for (size_t i = 0; i < p->count; i++)
+        (void)hc_worker_state_change(&p->at[i]->state, HC_WORKER_LEAVE);
     reconcile(p);
 }
 
@@ -547,6 +553,9 @@ void hc_workers_on_hello(hc_workers *p, uint32_t number)
     if (!w || !hc_worker_state_change(&w->state, HC_WORKER_HELLO))
         return;
     w->ready_ms = hc_clock_monotonic_ms();
+    if (w->generation !=
+        p->generation) /* overtaken by a roll while it loaded: serves until that is through */
+        (void)hc_worker_state_change(&w->state, HC_WORKER_LEAVE);
     p->ever_ready = true;
     if (!p->announced) {
         p->announced = true;
@@ -615,14 +624,4 @@ void hc_workers_stop(hc_workers *p, uint64_t within_ms)
     p->frozen = p->stopping = true;
     all_retire(p, within_ms);
     reconcile(p);
-}
-
-unsigned hc_workers_ready_count(const hc_workers *p)
-{
-    return count_state(p, HC_WORKER_READY) + count_state(p, HC_WORKER_LEAVING);
-}
-
-bool hc_workers_is_rolling(const hc_workers *p)
-{
-    return p->rolling;
 }

@@ -87,7 +87,4 @@ void hc_workers_stop(hc_workers *p, uint64_t within_ms);
 /* After SIGCHLD. */
 void hc_workers_reap(hc_workers *p);
 
-unsigned hc_workers_ready_count(const hc_workers *p);
-bool hc_workers_is_rolling(const hc_workers *p);
-
 #endif
