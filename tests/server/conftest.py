@@ -318,6 +318,7 @@ def launch(
     *args: str,
     env: dict[str, str] | None = None,
     prefix: tuple[str, ...] = (),
+    pass_fds: tuple[int, ...] = (),
     **options: object,
 ) -> Server:
     """Starts `serve` in `folder` without waiting. `app` is MODULE:APP, or the text of a module, which becomes app.py."""
@@ -333,16 +334,17 @@ def launch(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         process_group=0,
+        pass_fds=pass_fds,
     )
     return Server(process, state)
 
 
-def wait_until_listening(server: Server) -> None:
+def wait_until_listening(server: Server, folder: Path) -> None:
     line = server.wait_for(r"listening on ", START_S)
     found = re.search(r"https://\S+?:(\d+)", line)
     server.port = int(found[1]) if found else 0
     unix = re.search(r"unix:([^\s,]+)", line)
-    server.path = unix[1] if unix else None
+    server.path = str(folder / unix[1]) if unix else None
 
 
 @contextlib.contextmanager
@@ -351,7 +353,7 @@ def running(
 ) -> Iterator[Server]:
     server = launch(program, options.pop("state", default_state), folder, app, *args, **options)
     try:
-        wait_until_listening(server)
+        wait_until_listening(server, folder)
         yield server
     finally:
         if server.process.poll() is None:
@@ -370,8 +372,8 @@ def running(
 def server(program: Program, state: Path, tmp_path: Path) -> Callable[..., contextlib.AbstractContextManager[Server]]:
     """`with server(APP, *args, **options) as running`: a server that listens on a free port, stopped at the end.
 
-    APP is MODULE:APP in tmp_path or the text of a module. Options become flags; `state`, `env` and `prefix` (a command
-    to run it under) are special.
+    APP is MODULE:APP in tmp_path or the text of a module. Options become flags, but for
+    `state`, `env`, `pass_fds` and `prefix` (a command to run it under).
     """
     return functools.partial(running, program, state, tmp_path)
 
