@@ -29,9 +29,24 @@ int hc_program_help(void)
     return rc;
 }
 
+/* Paragraphs stand apart by an empty line; the next one's begin, or NULL. */
+static const char *next_paragraph(const char *text, hc_slice *paragraph)
+{
+    const char *end = strstr(text, "\n\n");
+    *paragraph = hc_slice_of(text, end ? (size_t)(end - text) : strlen(text));
+    return end ? end + 2 : NULL;
+}
+
 static int add_command_help(const hc_command *c, hc_buf *out)
 {
-    int rc = hc_buf_printf(out, "usage: handclasp %s %s\n\n%s\n", c->name, c->synopsis, c->about);
+    hc_slice paragraph;
+    int rc = hc_buf_printf(out, "usage: handclasp %s %s\n", c->name, c->synopsis);
+    for (const char *text = c->about; rc == 0 && text;) {
+        text = next_paragraph(text, &paragraph);
+        rc = hc_buf_add_text(out, "\n");
+        if (rc == 0)
+            rc = hc_text_wrap(out, paragraph, 0, "");
+    }
     if (rc == 0 && c->options)
         rc = hc_options_help(c->options(), out);
     if (rc == 0 && c->examples)
@@ -50,16 +65,15 @@ int hc_command_help(const hc_command *c)
 /* Paragraphs, roff-escaped, each behind .PP. */
 static int add_paragraphs(const char *text, hc_buf *out)
 {
+    hc_slice paragraph;
     int rc = 0;
-    while (rc == 0 && *text) {
-        const char *end = strstr(text, "\n\n");
-        size_t size = end ? (size_t)(end - text) : strlen(text);
+    while (rc == 0 && text) {
+        text = next_paragraph(text, &paragraph);
         rc = hc_buf_add_text(out, ".PP\n");
         if (rc == 0)
-            rc = hc_roff_add(out, hc_slice_of(text, size));
+            rc = hc_roff_add(out, paragraph);
         if (rc == 0)
             rc = hc_buf_add_text(out, "\n");
-        text += size + (end ? 2 : 0);
     }
     return rc;
 }

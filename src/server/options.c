@@ -92,13 +92,18 @@ static int read_config(const char *path, bool must_exist, hc_given_list *out, hc
 static int read_file_level(levels *l, hc_err *err)
 {
     const char *config = given_text(l, "config");
+    size_t size = config ? strlen(config) : 0;
+    if (size > 3 && strcmp(config + size - 3, ".py") == 0)
+        return hc_err_set(err, HC_EINVAL,
+                          "--config: a YAML file is wanted, not Python: the same names, \"workers: "
+                          "4\" for \"workers = 4\"");
     if (config)
         return read_config(config, true, &l->file, err);
     const char *state = given_text(l, "state");
     char path[4096];
-    int size =
+    int written =
         snprintf(path, sizeof(path), "%s/handclasp.yaml", state && *state ? state : ".handclasp");
-    if (size < 0 || (size_t)size >= sizeof(path))
+    if (written < 0 || (size_t)written >= sizeof(path))
         return hc_err_set(err, HC_EINVAL, "--state: the path is too long");
     int rc = read_config(path, false, &l->file, err);
     for (size_t i = 0; rc == 0 && i < l->file.count; i++)

@@ -317,13 +317,8 @@ const hc_option_custom hc_option_worker_class = {set_worker_class, NULL, NULL};
 
 static int set_config(void *target, const hc_option *option, hc_slice value, hc_err *err)
 {
-    hc_serve_args *a = target;
     (void)option;
-    if (value.size > 3 && hc_slice_equal_text(hc_slice_from(value, value.size - 3), ".py"))
-        return hc_err_set(err, HC_EINVAL,
-                          "a YAML file is wanted, not Python: the same names, \"workers: 4\" for "
-                          "\"workers = 4\"");
-    return replace_text(&a->config, value, err);
+    return replace_text(&((hc_serve_args *)target)->config, value, err);
 }
 
 static void clear_config(void *target)

@@ -55,8 +55,7 @@ static int add_spaces(hc_buf *out, size_t count)
     return hc_buf_printf(out, "%*s", (int)count, "");
 }
 
-/* `words` broken into lines that begin at `indent`; the cursor stands there. */
-static int add_wrapped(hc_buf *out, hc_slice words, size_t indent, const char *lead)
+int hc_text_wrap(hc_buf *out, hc_slice words, size_t indent, const char *lead)
 {
     size_t column = indent;
     int rc = 0;
@@ -97,7 +96,7 @@ static int add_help(const hc_option *o, hc_buf *names, hc_buf *words, hc_buf *ou
         rc = hc_buf_printf(out, "\n%*s", HELP_COLUMN, "");
     else if (rc == 0)
         rc = add_spaces(out, HELP_COLUMN - names->size);
-    return rc == 0 ? add_wrapped(out, hc_buf_slice(words), HELP_COLUMN, "") : rc;
+    return rc == 0 ? hc_text_wrap(out, hc_buf_slice(words), HELP_COLUMN, "") : rc;
 }
 
 typedef int (*entry_writer)(const hc_option *o, hc_buf *names, hc_buf *words, hc_buf *out);
@@ -224,7 +223,7 @@ static int add_sample(const hc_option *o, hc_buf *names, hc_buf *words, hc_buf *
     if (rc == 0)
         rc = hc_buf_add_text(out, "\n## ");
     if (rc == 0)
-        rc = add_wrapped(out, hc_buf_slice(words), 3, "## ");
+        rc = hc_text_wrap(out, hc_buf_slice(words), 3, "## ");
     if (rc == 0)
         rc = hc_buf_printf(out, "#%s: ", o->name);
     if (rc == 0)

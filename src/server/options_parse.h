@@ -126,6 +126,9 @@ void hc_options_done(hc_options table, void *target);
 int hc_options_help(hc_options table, hc_buf *out) HC_MUST_CHECK;
 /* The same as sections of a manual page, roff. */
 int hc_options_manual(hc_options table, hc_buf *out) HC_MUST_CHECK;
+/* `words` broken into lines that begin at `indent`, with `lead` at the very left of each but the
+ * first; the cursor stands at `indent`. Ends the last line. */
+int hc_text_wrap(hc_buf *out, hc_slice words, size_t indent, const char *lead) HC_MUST_CHECK;
 /* Text with what roff would act on escaped. */
 int hc_roff_add(hc_buf *out, hc_slice text) HC_MUST_CHECK;
 /* handclasp.yaml with every option, commented out, at its default. */

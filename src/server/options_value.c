@@ -133,9 +133,11 @@ static int set_number(const hc_option *o, void *target, hc_slice value, hc_err *
         rc = hc_buf_add_text(&range, " to ");
     if (rc == 0)
         rc = add_number(o, &range, o->max);
-    if (rc == 0)
-        rc = hc_err_set(err, HC_EINVAL, "\"%s\" is %s %s; allowed: %.*s", shown,
-                        parsed ? "out of range for" : "not", kind,
+    if (rc == 0 && parsed)
+        rc = hc_err_set(err, HC_EINVAL, "\"%s\" is out of range; allowed: %.*s", shown,
+                        HC_SLICE_ARGS(hc_buf_slice(&range)));
+    else if (rc == 0)
+        rc = hc_err_set(err, HC_EINVAL, "\"%s\" is not %s; allowed: %.*s", shown, kind,
                         HC_SLICE_ARGS(hc_buf_slice(&range)));
     hc_buf_done(&range);
     return rc;
