@@ -108,6 +108,8 @@ static int set_protocols(SSL_CTX *ctx, const hc_tls_config *config, hc_err *err)
      * close_notify is an error of its own, since it may be a truncation (RFC 8446 section 6.1). */
     SSL_CTX_clear_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_IGNORE_UNEXPECTED_EOF |
                                    SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION);
+    /* One system call a record instead of two; who reads asks SSL_has_pending before it waits. */
+    SSL_CTX_set_read_ahead(ctx, 1);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                               SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
     SSL_CTX_set_alpn_select_cb(ctx, select_protocol, NULL);

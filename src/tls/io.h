@@ -1,8 +1,9 @@
 /* Non-blocking TLS input and output, with one contract: octets done, or what to wait for, or why it
  * is over.
  *
- * OpenSSL does not read ahead of a record here: what is left inside the SSL after a read is the
- * rest of one record (SSL_has_pending), and there is none where `room` was 16384 or more. The
+ * OpenSSL reads ahead: octets may wait inside the SSL while the descriptor is not readable. So ask
+ * SSL_has_pending before waiting for the descriptor, also right after the handshake and when reading
+ * is taken up again after a pause. The
  * process must ignore SIGPIPE. One thread at a time for each SSL. */
 #ifndef HC_TLS_IO_H
 #define HC_TLS_IO_H
