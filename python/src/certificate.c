@@ -153,8 +153,9 @@ static int add_variable(void *arg, hc_slice name, hc_slice value)
 {
     PyObject *key = text_of(name);
     /* PEP 3333: the octets, as Latin-1. */
-    PyObject *text = PyUnicode_DecodeLatin1((const char *)value.at, (Py_ssize_t)value.size, NULL);
-    int rc = key && text ? PyDict_SetItem(arg, key, text) : -1;
+    PyObject *text =
+        key ? PyUnicode_DecodeLatin1((const char *)value.at, (Py_ssize_t)value.size, NULL) : NULL;
+    int rc = text ? PyDict_SetItem(arg, key, text) : -1;
     Py_XDECREF(key);
     Py_XDECREF(text);
     return rc < 0 ? -HC_ENOMEM : 0;

@@ -14,4 +14,5 @@ if _BUILD:
     handclasp.__path__.append(str(Path(_BUILD) / "python"))
     os.environ["PATH"] = os.pathsep.join([str(Path(_BUILD) / "src" / "cli"), os.environ["PATH"]])
 
-pytest_plugins = ["handclasp.testing"]
+# Not pytest_plugins: that is for the topmost conftest.py alone.
+from handclasp.testing import handclasp_options, handclasp_state, live_server  # noqa: E402, F401

@@ -245,3 +245,23 @@ def test_decoding_leaks_nothing() -> None:
     finally:
         tracemalloc.stop()
     assert left < 100_000
+
+
+def test_an_allocation_that_fails_is_a_memory_error_and_nothing_worse() -> None:
+    _testcapi = pytest.importorskip("_testcapi")
+    certificate = make_certificate("alice", subject=[("OU", "x")], sans=[("dns", "x")] * 3)
+    whole = _core.decode_certificate(certificate.der)
+    outcomes = set()
+    for use in (_core.decode_certificate, _core.certificate_variables):
+        for nth in range(1, 120):
+            result = None
+            _testcapi.set_nomemory(nth, nth + 1)
+            try:
+                result = use(certificate.der)
+            except MemoryError:
+                pass
+            finally:
+                _testcapi.remove_mem_hooks()
+            outcomes.add(result is None)
+    assert outcomes == {True, False}
+    assert _core.decode_certificate(certificate.der) == whole
