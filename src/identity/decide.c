@@ -157,22 +157,13 @@ static void refuse_at(decision *d, int error, int depth, X509 *cert)
 }
 
 /* RFC 5246 section 7.4.6, RFC 8446 section 4.4.2.3: a client signs with its key. OpenSSL is content
- * with keyAgreement. An intermediate must say that it is a CA; OpenSSL takes keyCertSign alone for
- * it. */
-static int check_roles(decision *d, const STACK_OF(X509) * chain)
+ * with keyAgreement. */
+static int check_key_usage(decision *d)
 {
-    if (!(X509_get_key_usage(d->leaf) & KU_DIGITAL_SIGNATURE)) {
-        refuse_at(d, X509_V_ERR_INVALID_PURPOSE, 0, d->leaf);
-        return 1;
-    }
-    for (int i = 1; i + 1 < sk_X509_num(chain); i++) {
-        X509 *x = sk_X509_value(chain, i);
-        if (X509_check_ca(x) != 1) {
-            refuse_at(d, X509_V_ERR_INVALID_CA, i, x);
-            return 1;
-        }
-    }
-    return 0;
+    if (X509_get_key_usage(d->leaf) & KU_DIGITAL_SIGNATURE)
+        return 0;
+    refuse_at(d, X509_V_ERR_INVALID_PURPOSE, 0, d->leaf);
+    return 1;
 }
 
 /* The time of a chain is that in which all its certificates are valid. */
@@ -270,7 +261,7 @@ static int judge_chain(decision *d, const STACK_OF(X509) * chain,
 {
     if (sk_X509_num(chain) < 1)
         return impossible(d, "no chain");
-    int rc = check_roles(d, chain);
+    int rc = check_key_usage(d);
     if (rc == 0)
         rc = take_validity(d, chain);
     if (rc == 0)

@@ -6,9 +6,8 @@
  * its end and its CRL in force.
  *
  * X509_V_FLAG_X509_STRICT is not set: it refuses CAs without key identifiers and end-entity
- * certificates of version 1, which small authorities make with plain `openssl x509 -req`. What it
- * guards against that matters here is checked in decide.c: an intermediate must say that it is a
- * CA. */
+ * certificates of version 1, which small authorities make with plain `openssl x509 -req`. That an
+ * intermediate must say it is a CA, OpenSSL demands without it. */
 #include "identity/trust.h"
 
 #include <openssl/err.h>

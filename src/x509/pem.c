@@ -28,14 +28,6 @@ static size_t count_begins(hc_slice pem)
     return count;
 }
 
-static hc_slice without_byte_order_mark(hc_slice pem)
-{
-    static const uint8_t mark[] = {0xEF, 0xBB, 0xBF};
-    return hc_slice_starts_with(pem, hc_slice_of(mark, sizeof(mark)))
-               ? hc_slice_from(pem, sizeof(mark))
-               : pem;
-}
-
 /* 1: a block was visited; 0: no more blocks. */
 static int visit_next(BIO *bio, size_t number, hc_pem_visit visit, void *arg, bool *stop,
                       hc_err *err)
@@ -71,8 +63,7 @@ int hc_pem_each(hc_slice pem, hc_pem_visit visit, void *arg, hc_err *err)
                           HC_LIMIT_PEM_FILE_BYTES);
     if (pem.size == 0)
         return 0;
-    pem = without_byte_order_mark(pem);
-    BIO *bio = BIO_new_mem_buf(pem.size ? (const void *)pem.at : "", (int)pem.size);
+    BIO *bio = BIO_new_mem_buf(pem.at, (int)pem.size);
     if (!bio)
         return hc_err_set(err, HC_ENOMEM, "no memory to read a PEM text");
     size_t blocks = 0;

@@ -43,6 +43,7 @@ static void a_verdict_is_good_until_the_first_end_in_its_chain(void **state)
         {"ca", NULL, "ends-in-2026", 1780272000 - 1},
         {"ca", "ends-in-2026", "alice", 1772323200 - 1},
         {"ca", "ends-in-2026 empty", "alice", END_2120},
+        {"ca", "empty ends-in-2026", "alice", END_2120},
         {"ca", "ends-in-2026", "ends-in-2026", 1772323200 - 1},
     };
     (void)state;
@@ -110,6 +111,10 @@ static void a_clock_set_back_does_not_admit_from_the_cache(void **state)
     assert_int_equal(trust_case_decide(t, "future", 1798761600).code, HC_VERDICT_OK);
     assert_int_equal(trust_case_decide(t, "future", 1798761600 - 1).code, HC_VERDICT_NOT_YET_VALID);
     hc_trust_unref(t);
+    t = trust_case_trust("ca", "of-june-2025");
+    assert_int_equal(trust_case_decide(t, "alice", VECTOR_NOW).code, HC_VERDICT_OK);
+    assert_int_equal(trust_case_decide(t, "alice", 1748736000 - 1).code, HC_VERDICT_STATUS_UNKNOWN);
+    hc_trust_unref(t);
 }
 
 static void a_certificate_that_becomes_valid_is_admitted_at_once(void **state)
@@ -156,6 +161,35 @@ static void companions_do_not_change_the_cached_answer_for_a_leaf(void **state)
                      HC_VERDICT_UNTRUSTED_ISSUER);
     assert_int_equal(trust_case_decide(t, "alice bob", VECTOR_NOW).code, HC_VERDICT_OK);
     assert_int_equal(trust_case_decide(t, "alice bob", VECTOR_NOW).code, HC_VERDICT_OK);
+    hc_trust_unref(t);
+}
+
+/* What comes from the cache needs no memory. */
+static bool remembered(hc_trust *t, const char *sent)
+{
+    hc_verdict v;
+    STACK_OF(X509) *chain = trust_case_chain(sent);
+    X509 *leaf = sk_X509_value(chain, 0);
+    assert_int_equal(hc_trust_decide(t, leaf, chain, VECTOR_NOW, &v, NULL), 0);
+    faults_begin(0);
+    assert_int_equal(hc_trust_decide(t, leaf, chain, VECTOR_NOW, &v, NULL), 0);
+    faults_end();
+    sk_X509_pop_free(chain, X509_free);
+    return faults_calls == 0;
+}
+
+static void only_admitted_chains_without_strangers_are_remembered(void **state)
+{
+    (void)state;
+    hc_trust *t = trust_case_trust("ca", NULL);
+    assert_true(remembered(t, "alice"));
+    assert_true(remembered(t, "alice ca"));
+    assert_true(remembered(t, "via-intermediate intermediate"));
+    assert_false(remembered(t, "alice bob"));
+    assert_false(remembered(t, "alice alice alice"));
+    assert_false(remembered(t, "alice other-ca"));
+    assert_false(remembered(t, "expired"));
+    assert_false(remembered(t, "of-other-ca"));
     hc_trust_unref(t);
 }
 
@@ -277,6 +311,7 @@ int main(void)
         cmocka_unit_test(a_refusal_is_made_anew_after_a_while),
         cmocka_unit_test(the_chain_may_be_missing),
         cmocka_unit_test(companions_do_not_change_the_cached_answer_for_a_leaf),
+        cmocka_unit_test_teardown(only_admitted_chains_without_strangers_are_remembered, restore),
         cmocka_unit_test_teardown(decisions_survive_every_failing_allocation, restore),
         cmocka_unit_test_teardown(loading_survives_every_failing_allocation, restore),
         cmocka_unit_test(a_full_cache_forgets_the_oldest_and_answers_rightly),

@@ -31,6 +31,10 @@ static void what_one_list_revokes_no_other_list_restores(void **state)
         {"ca", "alice-removed alice-on-hold", "alice", 0, HC_VERDICT_REVOKED,
          X509_V_ERR_CERT_REVOKED, 0, NULL},
         {"ca", "alice-removed", "alice", 0, HC_VERDICT_OK, 0, 0, ""},
+        {"ca", "alice-revoked-later alice-revoked", "alice", 0, HC_VERDICT_REVOKED,
+         X509_V_ERR_CERT_REVOKED, 0, "2021-02-03T04:05:06Z"},
+        {"ca", "alice-revoked alice-revoked-later", "alice", 0, HC_VERDICT_REVOKED,
+         X509_V_ERR_CERT_REVOKED, 0, "2021-02-03T04:05:06Z"},
         {"ca", "many-revoked alice-revoked", "bob", 0, HC_VERDICT_OK, 0, 0, ""},
     };
     (void)state;
@@ -107,7 +111,11 @@ static void a_list_that_becomes_stale_admits_nobody_and_still_revokes(void **sta
         {"ca", "ends-in-2026 empty", "alice", due, HC_VERDICT_OK, 0, 0, ""},
         {"ca", "ends-in-2026 alice-revoked", "alice", due, HC_VERDICT_REVOKED,
          X509_V_ERR_CERT_REVOKED, 0, NULL},
-        {"ca", "empty", "no-extensions", 1577836800, HC_VERDICT_OK, 0, 0, ""},
+        {"ca", "of-june-2025", "alice", 1748736000, HC_VERDICT_OK, 0, 0, ""},
+        {"ca", "empty of-june-2025", "alice", 1748736000 - 1, HC_VERDICT_OK, 0, 0, ""},
+        {"ca", "of-june-2025 empty", "alice", 1748736000 - 1, HC_VERDICT_OK, 0, 0, ""},
+        {"ca", "of-june-2025", "alice", 1748736000 - 1, HC_VERDICT_STATUS_UNKNOWN,
+         X509_V_ERR_CRL_NOT_YET_VALID, 0, NULL},
     };
     (void)state;
     trust_case_check_all(rows);
@@ -135,6 +143,7 @@ static void lists_that_cannot_be_relied_on_do_not_load(void **state)
         {"ca", "indirect", "indirect"},
         {"ca", "unknown-reason", "reason"},
         {"ca", "sha1", "too weak"},
+        {"ca-without-crl-sign", "empty", "not signed"},
         {"ca", "empty stale", "stale"},
     };
     (void)state;
@@ -146,6 +155,73 @@ static void lists_that_cannot_be_relied_on_do_not_load(void **state)
             !strstr(err.text, "crl-file"))
             fail_msg("%s: %d, \"%s\"", rows[i].crl, rc, err.text);
     }
+}
+
+static void a_list_is_current_from_its_first_second_to_before_its_last(void **state)
+{
+    static const struct {
+        const char *crl;
+        int64_t now_s;
+        int rc;
+    } rows[] = {
+        {"of-june-2025", 1748736000 - 1, -HC_EFORMAT},
+        {"of-june-2025", 1748736000, 0},
+        {"ends-in-2026", 1772323200 - 1, 0},
+        {"ends-in-2026", 1772323200, -HC_EFORMAT},
+    };
+    (void)state;
+    for (size_t i = 0; i < HC_COUNT(rows); i++) {
+        hc_trust *t = NULL;
+        assert_int_equal(trust_case_load("ca", rows[i].crl, rows[i].now_s, &t, NULL), rows[i].rc);
+        hc_trust_unref(t);
+    }
+}
+
+/* The index lies over trust's CAs: free both. */
+static hc_revocation *index_of(const hc_trust *t, const char *crl)
+{
+    hc_revocation *index = NULL;
+    vector *v = vector_read("crls", crl, ".pem");
+    hc_trust_source source = {crl, vector_slice(v)};
+    assert_int_equal(hc_revocation_load(&source, 1, hc_trust_cas(t), VECTOR_NOW, &index, NULL), 0);
+    free(v);
+    return index;
+}
+
+static void serials_of_every_sign_and_size_are_told_apart(void **state)
+{
+    static const struct {
+        const char *serial;
+        hc_revocation_status status;
+    } rows[] = {
+        {"0", HC_REVOCATION_REVOKED},
+        {"7", HC_REVOCATION_REVOKED},
+        {"-7", HC_REVOCATION_GOOD},
+        {"5", HC_REVOCATION_GOOD},
+        {"-5", HC_REVOCATION_REVOKED},
+        {"700", HC_REVOCATION_GOOD},
+        {"FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF", HC_REVOCATION_REVOKED},
+        {"FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF", HC_REVOCATION_GOOD},
+        /* Longer than ours may be: never good. */
+        {"1000000000000000000000000000000000000000000", HC_REVOCATION_UNKNOWN},
+    };
+    (void)state;
+    hc_trust *t = trust_case_trust("ca", NULL);
+    hc_revocation *index = index_of(t, "many-revoked");
+    for (size_t i = 0; i < HC_COUNT(rows); i++) {
+        BIGNUM *number = NULL;
+        X509 *client = X509_new();
+        BN_hex2bn(&number, rows[i].serial);
+        assert_non_null(BN_to_ASN1_INTEGER(number, X509_get_serialNumber(client)));
+        hc_revocation_answer a =
+            hc_revocation_check(index, client, sk_X509_value(hc_trust_cas(t), 0), VECTOR_NOW);
+        if (a.status != rows[i].status)
+            fail_msg("%s: %d", rows[i].serial, a.status);
+        X509_free(client);
+        BN_free(number);
+    }
+    hc_revocation_free(index);
+    hc_trust_unref(t);
 }
 
 static int load_crl(hc_slice bytes, hc_err *err)
@@ -264,6 +340,8 @@ int main(void)
         cmocka_unit_test(a_renewed_ca_shares_the_lists_of_its_key),
         cmocka_unit_test(a_list_that_becomes_stale_admits_nobody_and_still_revokes),
         cmocka_unit_test(lists_that_cannot_be_relied_on_do_not_load),
+        cmocka_unit_test(a_list_is_current_from_its_first_second_to_before_its_last),
+        cmocka_unit_test(serials_of_every_sign_and_size_are_told_apart),
         cmocka_unit_test(a_file_without_a_list_is_an_error),
         cmocka_unit_test(a_list_in_der_loads_and_nothing_may_follow_it),
         cmocka_unit_test(a_large_list_answers_for_each_of_its_serials),

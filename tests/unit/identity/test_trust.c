@@ -335,6 +335,22 @@ static void a_broken_block_beside_a_good_one_is_an_error(void **state)
     free(ca);
 }
 
+static void octets_behind_a_ca_in_its_block_are_an_error(void **state)
+{
+    (void)state;
+    X509 *ca = vector_chain_certificate("ca");
+    uint8_t der[2048] = {0};
+    unsigned char *at = der;
+    char *text = NULL;
+    int size = i2d_X509(ca, &at);
+    BIO *bio = BIO_new(BIO_s_mem());
+    assert_true(PEM_write_bio(bio, "CERTIFICATE", "", der, size + 1) > 0);
+    long text_size = BIO_get_mem_data(bio, &text);
+    assert_load_fails(hc_slice_of(text, (size_t)text_size), -HC_EFORMAT, "octets behind");
+    BIO_free(bio);
+    X509_free(ca);
+}
+
 static void truncated_ca_files_are_errors(void **state)
 {
     (void)state;
@@ -366,6 +382,7 @@ int main(void)
         cmocka_unit_test(no_ca_file_at_all_is_an_error),
         cmocka_unit_test(text_and_keys_around_cas_are_skipped),
         cmocka_unit_test(a_broken_block_beside_a_good_one_is_an_error),
+        cmocka_unit_test(octets_behind_a_ca_in_its_block_are_an_error),
         cmocka_unit_test(truncated_ca_files_are_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -86,6 +86,8 @@ def make_authorities(m: Maker) -> None:
     m.ca("cross-signed-b", name(("CN", "Cross B")), "other", issuer=name(("CN", "Cross A")),
          issuer_key="ca")
     m.ca("ca-renewed", CA_NAME, "ca", serial=2, not_before="20250101000000Z")
+    m.ca("ca-without-crl-sign", CA_NAME, "ca", serial=4,
+         plain=[der.basic_constraints(True), der.key_usage("keyCertSign")])
     m.ca("ca-expired", CA_NAME, "ca", serial=3, not_after="20250101000000Z")
     previous, previous_key = CA_NAME, "ca"
     for i in range(1, 10):
@@ -140,6 +142,7 @@ def make_crls(m: Maker) -> None:
     m.crl("empty")
     m.crl("alice-revoked", der.crl_entry(alice, der.reason(1)))
     m.crl("alice-revoked-without-reason", der.crl_entry(alice))
+    m.crl("alice-revoked-later", der.crl_entry(alice, der.reason(4), date="20230203040506Z"))
     m.crl("alice-on-hold", der.crl_entry(alice, der.reason(6)))
     m.crl("alice-removed", der.crl_entry(alice, der.reason(8)))
     m.crl("many-revoked", *(der.crl_entry(n) for n in (0, 7, large, negative, 2**168, alice + 2)))
@@ -148,6 +151,7 @@ def make_crls(m: Maker) -> None:
     m.crl("of-intermediate-alice-revoked", der.crl_entry(alice), issuer=INTERMEDIATE_NAME,
           key="intermediate")
     m.crl("ends-in-2026", next_update="20260301000000Z")
+    m.crl("of-june-2025", this_update="20250601000000Z")
     m.crl("stale", next_update="20250101000000Z")
     m.crl("future", this_update="20270101000000Z")
     m.crl("no-next-update", next_update=None)

@@ -202,7 +202,7 @@ PSS_SHA256 = sequence(
     sequence(tlv(0xA0, sequence(oid("2.16.840.1.101.3.4.2.1"), null())),
              tlv(0xA1, sequence(oid("1.2.840.113549.1.1.8"),
                                 sequence(oid("2.16.840.1.101.3.4.2.1"), null()))),
-             tlv(0xA2, integer(32))))
+             tlv(0xA2, integer(0))))
 
 
 def algorithm(key, digest: str) -> bytes:
@@ -221,7 +221,7 @@ def sign(key, digest: str, data: bytes) -> bytes:
     if isinstance(key, ec.EllipticCurvePrivateKey):
         return key.sign(data, ec.ECDSA(HASHES[digest], deterministic_signing=True))
     if digest == "pss":
-        return key.sign(data, padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256())
+        return key.sign(data, padding.PSS(padding.MGF1(hashes.SHA256()), 0), hashes.SHA256())
     return key.sign(data, padding.PKCS1v15(), HASHES[digest])
 
 
