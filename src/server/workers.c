@@ -553,6 +553,7 @@ void hc_workers_on_hello(hc_workers *p, uint32_t number)
     if (!w || !hc_worker_state_change(&w->state, HC_WORKER_HELLO))
         return;
     w->ready_ms = hc_clock_monotonic_ms();
+    hc_log_text(p->log, HC_LOG_DEBUG, "worker %u is ready", w->number);
     if (w->generation !=
         p->generation) /* overtaken by a roll while it loaded: serves until that is through */
         (void)hc_worker_state_change(&w->state, HC_WORKER_LEAVE);

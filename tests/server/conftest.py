@@ -47,11 +47,18 @@ class Program:
     python: Path
     pythonpath: Path | None = None
 
-    def run(self, *args: object, timeout: float = 60, **options: object) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *args: object, timeout: float = 60, **options: object
+    ) -> subprocess.CompletedProcess[str]:
         """Runs a command to its end."""
         options.setdefault("env", self.environment())
         return subprocess.run(
-            [str(self.binary), *map(str, args)], capture_output=True, text=True, timeout=timeout, **options
+            [str(self.binary), *map(str, args)],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            **options,
         )
 
     def environment(self, **more: str) -> dict[str, str]:
@@ -66,7 +73,10 @@ def _from_build_folder(build: Path, folder: Path) -> Program:
     """The package as it will be installed, by links into source and build tree."""
     package = folder / "handclasp"
     package.mkdir(parents=True)
-    for source in [*(ROOT / "python/handclasp").glob("*.py"), *(build / "python").glob("_core*.so")]:
+    for source in [
+        *(ROOT / "python/handclasp").glob("*.py"),
+        *(build / "python").glob("_core*.so"),
+    ]:
         (package / source.name).symlink_to(source)
     return Program(build / "src/cli/handclasp", Path(sys.executable), folder)
 
@@ -82,7 +92,9 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
             on_path = shutil.which("handclasp")
             found = Program(Path(on_path or "handclasp"), Path(sys.executable))
     if not shutil.which(found.binary):
-        pytest.skip("no program to test: `make build`, or set HANDCLASP_BUILD to a Meson build folder")
+        pytest.skip(
+            "no program to test: `make build`, or set HANDCLASP_BUILD to a Meson build folder"
+        )
     return found
 
 
@@ -137,7 +149,9 @@ class Server:
             threading.Thread(target=self._read, args=(process.stderr, self._lines), daemon=True),
         ]
         self._output: list[str] = []
-        self._readers.append(threading.Thread(target=self._read, args=(process.stdout, self._output), daemon=True))
+        self._readers.append(
+            threading.Thread(target=self._read, args=(process.stdout, self._output), daemon=True)
+        )
         for reader in self._readers:
             reader.start()
 
@@ -218,7 +232,9 @@ class Server:
 
     # talking to it
 
-    def ssl_context(self, client: str | None = "alice", state: Path | None = None) -> ssl.SSLContext:
+    def ssl_context(
+        self, client: str | None = "alice", state: Path | None = None
+    ) -> ssl.SSLContext:
         """Trusts the server's CA; has the certificate of `client` (None: none), of another `state` folder perhaps."""
         context = ssl.create_default_context(cafile=self.state / "ca/ca.pem")
         if client:
@@ -227,7 +243,11 @@ class Server:
         return context
 
     def connect(
-        self, client: str | None = "alice", *, context: ssl.SSLContext | None = None, timeout: float = 15
+        self,
+        client: str | None = "alice",
+        *,
+        context: ssl.SSLContext | None = None,
+        timeout: float = 15,
     ) -> ssl.SSLSocket:
         if self.path:
             plain = socket.socket(socket.AF_UNIX)
@@ -236,14 +256,18 @@ class Server:
         else:
             plain = socket.create_connection(("127.0.0.1", self.port), timeout)
         try:
-            return (context or self.ssl_context(client)).wrap_socket(plain, server_hostname="localhost")
+            return (context or self.ssl_context(client)).wrap_socket(
+                plain, server_hostname="localhost"
+            )
         except BaseException:
             plain.close()
             raise
 
     def connection(self, client: str | None = "alice", **options) -> http.client.HTTPSConnection:
         """A connection to keep, for several requests."""
-        kept = http.client.HTTPSConnection("localhost", self.port, timeout=options.get("timeout", 15))
+        kept = http.client.HTTPSConnection(
+            "localhost", self.port, timeout=options.get("timeout", 15)
+        )
         kept.sock = self.connect(client, **options)
         kept.auto_open = 0
         return kept
@@ -325,7 +349,12 @@ def launch(
     if "\n" in app:
         (folder / "app.py").write_text(app)
         app = "app:app"
-    options = {"bind": "127.0.0.1:0", "state": state, "python": program.python, "workers": 1} | options
+    options = {
+        "bind": "127.0.0.1:0",
+        "state": state,
+        "python": program.python,
+        "workers": 1,
+    } | options
     process = subprocess.Popen(
         [*prefix, str(program.binary), "serve", app, *flags(options), *args],
         cwd=folder,
@@ -349,7 +378,12 @@ def wait_until_listening(server: Server, folder: Path) -> None:
 
 @contextlib.contextmanager
 def running(
-    program: Program, default_state: Path, folder: Path, app: str = HELLO, *args: str, **options
+    program: Program,
+    default_state: Path,
+    folder: Path,
+    app: str = HELLO,
+    *args: str,
+    **options,
 ) -> Iterator[Server]:
     server = launch(program, options.pop("state", default_state), folder, app, *args, **options)
     try:
@@ -369,7 +403,9 @@ def running(
 
 
 @pytest.fixture
-def server(program: Program, state: Path, tmp_path: Path) -> Callable[..., contextlib.AbstractContextManager[Server]]:
+def server(
+    program: Program, state: Path, tmp_path: Path
+) -> Callable[..., contextlib.AbstractContextManager[Server]]:
     """`with server(APP, *args, **options) as running`: a server that listens on a free port, stopped at the end.
 
     APP is MODULE:APP in tmp_path or the text of a module. Options become flags, but for
@@ -384,7 +420,9 @@ def start(program: Program, state: Path, tmp_path: Path) -> Iterator[Callable[..
     started: list[Server] = []
 
     def begin(app: str = HELLO, *args: str, **options) -> Server:
-        started.append(launch(program, options.pop("state", state), tmp_path, app, *args, **options))
+        started.append(
+            launch(program, options.pop("state", state), tmp_path, app, *args, **options)
+        )
         return started[-1]
 
     yield begin

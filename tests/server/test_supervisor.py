@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import itertools
 import os
 import re
 import signal
@@ -160,6 +161,34 @@ def test_no_client_is_refused_while_the_application_is_still_loading(start, tmp_
     assert starting.stop() == 0
 
 
+def test_checking_a_configuration_loads_everything_and_serves_nothing(program, state, tmp_path):
+    (tmp_path / "app.py").write_text(HELLO)
+    with socket.create_server(("127.0.0.1", 0)) as taken:  # no address is needed
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = check_config(program, state, tmp_path, "--bind", bind)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("what", ["certificate", "ca", "application"])
+def test_checking_a_configuration_finds_what_a_start_would(program, own_state, tmp_path, what):
+    (tmp_path / "app.py").write_text(
+        "raise RuntimeError('boom')" if what == "application" else HELLO
+    )
+    if what == "certificate":
+        other = own_state / "clients/alice.pem"  # not the one of the key
+        (own_state / "server/server.pem").write_bytes(other.read_bytes())
+    if what == "ca":
+        (own_state / "ca/ca.pem").write_text("nonsense")
+    done = check_config(program, own_state, tmp_path)
+    assert done.returncode == 1, done.stdout
+    assert {"certificate": "server.", "ca": "ca.pem", "application": "boom"}[what] in done.stderr
+
+
+def check_config(program, state, folder, *args):
+    python = ("--python", program.python)
+    return program.run("check-config", "--state", state, *python, *args, "app:app", cwd=folder)
+
+
 # --- workers that die ---
 
 
@@ -178,8 +207,8 @@ def test_a_worker_that_dies_is_replaced_and_the_log_says_why(server, path, says)
 
 
 def test_the_other_worker_serves_while_one_is_replaced(server):
-    with server(WORKER, workers=2) as running:
-        eventually(lambda: len({answers(running)[1] for _ in range(8)}) >= 1, "both are ready")
+    with server(WORKER, workers=2, log_level="debug") as running:
+        running.wait_for("worker . is ready", count=2)
         victim = running.worker_pids()[0]
         os.kill(victim, signal.SIGKILL)
         for _ in range(20):
@@ -205,7 +234,7 @@ def test_a_worker_that_keeps_dying_is_not_restarted_in_a_tight_loop(server, tmp_
         running.wait_for("ended before it was ready: exit code 5", count=4)
         begun = [line.split()[0] for line in running.log() if "exit code 5" in line][:4]
         seconds = [float(t[17:23]) + 60 * int(t[14:16]) for t in begun]
-        pauses = [(b - a) % 3600 for a, b in zip(seconds, seconds[1:], strict=False)]
+        pauses = [(b - a) % 3600 for a, b in itertools.pairwise(seconds)]
         assert pauses == sorted(pauses), "each pause is longer than the one before"
         (tmp_path / "broken").unlink()
         assert running.request("/", timeout=20).status == 200
@@ -267,13 +296,17 @@ def test_new_code_serves_after_a_reload_on_the_same_connection(server, tmp_path)
 
 
 def test_a_reload_with_an_application_that_fails_keeps_the_old_workers(server, tmp_path):
-    with server(WORKER, workers=2) as running:
+    with server(WORKER, workers=2, log_level="debug") as running:
+        running.wait_for("worker . is ready", count=2)
         before = sorted(running.worker_pids())
         (tmp_path / "app.py").write_text("raise RuntimeError('broken')\n")
         running.send_signal(signal.SIGHUP)
         running.wait_for("ERROR supervisor the new workers failed, the old ones serve on")
         assert answers(running)[1] in before
-        eventually(lambda: sorted(running.worker_pids()) == before, "only the old workers are there")
+        eventually(
+            lambda: sorted(running.worker_pids()) == before,
+            "only the old workers are there",
+        )
         # and the next one, mended, is taken
         (tmp_path / "app.py").write_text(WORKER.replace('"1"', '"333"'))
         running.send_signal(signal.SIGHUP)
@@ -405,7 +438,7 @@ def test_after_sigterm_no_connection_is_accepted(server, tmp_path):
         slow = slow_request(running, [])
         running.send_signal(signal.SIGTERM)
         running.wait_for("finishing what runs")
-        with pytest.raises(OSError):  # noqa: PT011 - refused, reset, or an end during the handshake
+        with pytest.raises(OSError):  # refused, reset, or an end during the handshake
             running.request(timeout=3)
         (tmp_path / "go-on").touch()
         slow.join(20)
@@ -498,7 +531,10 @@ def test_signals_of_other_servers_do_not_end_it(server):
 
 def test_workers_see_nothing_of_the_service_manager(server):
     app = "import os\n" + HELLO.replace('b"hello"', "repr(sorted(os.environ)).encode()")
-    with server(app, env={"NOTIFY_SOCKET": "/nowhere/socket", "LISTEN_FDNAMES": "x", "KEPT": "yes"}) as running:
+    with server(
+        app,
+        env={"NOTIFY_SOCKET": "/nowhere/socket", "LISTEN_FDNAMES": "x", "KEPT": "yes"},
+    ) as running:
         names = ast.literal_eval(running.request().text)
     assert "KEPT" in names
     assert not {"NOTIFY_SOCKET", "LISTEN_FDNAMES"} & set(names)
@@ -523,7 +559,11 @@ for name in os.listdir("/proc/self/fd"):
 """ + HELLO.replace('b"hello"', "repr(FDS).encode()")
     with server(app, threads=3) as running:
         fds = ast.literal_eval(running.request().text)
-    assert sorted(n for n, what in fds.items() if what.startswith("socket:")) == [3, 4, 5]
+    assert sorted(n for n, what in fds.items() if what.startswith("socket:")) == [
+        3,
+        4,
+        5,
+    ]
     assert fds[0] == "/dev/null"
     assert not [what for what in fds.values() if "memfd" in what or ".key" in what]
 
@@ -542,6 +582,7 @@ def python_of_nobody(program, tmp_path) -> str:
         with contextlib.suppress(OSError):
             probe = subprocess.run(
                 [python, "-c", "import handclasp.worker"],
+                check=False,
                 user=65534,
                 group=65534,
                 extra_groups=[],
@@ -555,8 +596,12 @@ def python_of_nobody(program, tmp_path) -> str:
 
 
 def test_workers_run_as_another_user_who_cannot_read_the_key(server, own_state, python_of_nobody):
-    result = "repr((os.getresuid(), os.getresgid(), os.getgroups(), os.access(KEY, os.R_OK))).encode()"
-    app = f"import os\nKEY = {str(own_state / 'server/server.key')!r}\n" + HELLO.replace('b"hello"', result)
+    result = (
+        "repr((os.getresuid(), os.getresgid(), os.getgroups(), os.access(KEY, os.R_OK))).encode()"
+    )
+    app = f"import os\nKEY = {str(own_state / 'server/server.key')!r}\n" + HELLO.replace(
+        'b"hello"', result
+    )
     with server(app, "-u", "nobody", state=own_state, python=python_of_nobody) as running:
         assert "processes=apart" in running.wait_for("listening on")
         for reloads in range(2):
@@ -604,7 +649,10 @@ def test_a_unix_socket_is_served_and_removed_at_the_end(server, tmp_path):
 def test_the_log_goes_to_a_file(start, tmp_path):
     starting = start(HELLO, error_logfile="error.log")
     eventually(
-        lambda: (tmp_path / "error.log").exists() and "listening on" in (tmp_path / "error.log").read_text(),
+        lambda: (
+            (tmp_path / "error.log").exists()
+            and "listening on" in (tmp_path / "error.log").read_text()
+        ),
         "the log has its line",
     )
     assert starting.stop() == 0
