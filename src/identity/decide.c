@@ -171,8 +171,8 @@ static int take_validity(decision *d, const STACK_OF(X509) * chain)
 {
     d->validity = (hc_validity){INT64_MIN, INT64_MAX};
     for (int i = 0; i < sk_X509_num(chain); i++) {
-        int64_t from_s;
-        int64_t end_s;
+        int64_t from_s = 0;
+        int64_t end_s = 0;
         const X509 *x = sk_X509_value(chain, i);
         int rc = hc_asn1_time(X509_get0_notBefore(x), &from_s, d->err);
         if (rc == 0)

@@ -12,7 +12,7 @@
 #include "base/limits.h"
 
 /* Of one text made from a certificate: every octet of it as "\\XX" or more. */
-#define HC_ASN1_TEXT_MAX (4 * HC_LIMIT_CERT_BYTES)
+#define HC_ASN1_TEXT_MAX ((size_t)4 * HC_LIMIT_CERT_BYTES)
 
 /* Always false for what is no character string: its octets are no text. */
 bool hc_asn1_has_nul(const ASN1_STRING *s);

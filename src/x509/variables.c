@@ -238,5 +238,5 @@ int hc_variables_chain(hc_cert *const *chain, size_t count, hc_variable_each eac
 int64_t hc_variables_days_left(const hc_cert *c, int64_t now_s)
 {
     int64_t left_s = hc_cert_not_after(c) - now_s;
-    return left_s > 0 ? left_s / (24 * 3600) : 0;
+    return left_s > 0 ? left_s / (INT64_C(24) * 3600) : 0;
 }
