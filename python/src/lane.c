@@ -188,21 +188,21 @@ static int init_lane(hcp_lane *lane, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"fd",    "app",         "certificate",  "report", "errors",
                             "after", "multithread", "multiprocess", NULL};
-    PyObject *after = NULL;
+    PyObject *app, *certificate_type = NULL, *report = NULL, *errors = NULL, *after = NULL;
     int fd, multithread = 0, multiprocess = 0;
     hc_channel_init(&lane->channel, -1);
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iO|$OOOOpp:Lane", names, &fd, &lane->app,
-                                     &lane->certificate_type, &lane->report, &lane->errors, &after,
-                                     &multithread, &multiprocess))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iO|$OOOOpp:Lane", names, &fd, &app,
+                                     &certificate_type, &report, &errors, &after, &multithread,
+                                     &multiprocess))
         return -1;
-    Py_XINCREF(lane->app);
-    Py_XINCREF(lane->certificate_type);
-    Py_XINCREF(lane->report);
-    Py_XINCREF(lane->errors);
-    if (!lane->certificate_type || !lane->report || !lane->errors) {
+    if (!certificate_type || !report || !errors) {
         PyErr_SetString(PyExc_TypeError, "Lane needs certificate, report and errors");
         return -1;
     }
+    lane->app = Py_NewRef(app);
+    lane->certificate_type = Py_NewRef(certificate_type);
+    lane->report = Py_NewRef(report);
+    lane->errors = Py_NewRef(errors);
     lane->after = after && after != Py_None ? Py_NewRef(after) : NULL;
     lane->multithread = multithread;
     lane->multiprocess = multiprocess;
