@@ -27,6 +27,10 @@ NO_CERTIFICATE = "no-certificate"
 REFUSED_BY_APP = "refused-by-app"
 
 
+# Verdict, certificate, record.
+Identity = tuple[str, Certificate | None, Client | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """A client that wants to come in: what a `verify_client` function is asked about.
@@ -51,20 +55,27 @@ class Attempt:
     detail: str = ""
 
 
-def attempt_of(environ: Mapping[str, Any]) -> Attempt | None:
-    """The attempt that a request is; None where nothing in front hands over certificates."""
+def identity_of(environ: Mapping[str, Any]) -> Identity | None:
+    """Who a request comes from; None where nothing in front hands over certificates."""
     verdict = environ.get(VERDICT)
     if not isinstance(verdict, str):
         return None
     certificate = environ.get(CERTIFICATE)
     if not isinstance(certificate, Certificate):
-        certificate = None
-        if verdict == OK:
-            verdict = NO_CERTIFICATE
+        return (verdict if verdict != OK else NO_CERTIFICATE), None, None
     client = environ.get(CLIENT)
+    return verdict, certificate, client if isinstance(client, Client) else None
+
+
+def attempt_of(environ: Mapping[str, Any]) -> Attempt | None:
+    """The attempt that a request is; None where nothing in front hands over certificates."""
+    identity = identity_of(environ)
+    if identity is None:
+        return None
+    verdict, certificate, client = identity
     return Attempt(
         certificate=certificate,
-        client=client if certificate is not None and isinstance(client, Client) else None,
+        client=client,
         address=str(environ.get("REMOTE_ADDR", "")),
         verdict=verdict,
         error=_int(environ.get(ERROR)),

@@ -36,15 +36,15 @@ import weakref
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast, overload
 
-from flask import Flask, current_app, request
+from flask import Flask, Request, current_app, request
 from flask.views import View
 from werkzeug.exceptions import Forbidden
 from werkzeug.local import LocalProxy
 
 from handclasp import _environ
-from handclasp._environ import Attempt, attempt_of
+from handclasp._environ import Attempt, Identity, attempt_of, identity_of
 from handclasp._verify import RecentAnswers
 from handclasp.certificate import Certificate
 from handclasp.client import Client
@@ -147,12 +147,12 @@ class _Decision:
 _ADMITTED = _Answer(None)
 
 
-def _facts(environ: WSGIEnvironment, attempt: Attempt | None) -> Hashable:
-    if attempt is None:
+def _facts(environ: WSGIEnvironment, identity: Identity | None) -> Hashable:
+    if identity is None:
         return None
-    certificate = attempt.certificate
+    verdict, certificate, client = identity
     fingerprint = certificate.fingerprint_sha256 if certificate is not None else None
-    return (environ.get(_environ.CONNECTION), fingerprint, attempt.verdict)
+    return (environ.get(_environ.CONNECTION), fingerprint, verdict, client)
 
 
 def _is_exempt(environ: WSGIEnvironment, exempt: object) -> bool:
@@ -189,6 +189,7 @@ class _AppState:
         self.extension = extension
         self.app = app
         self.answers: RecentAnswers[_Answer] = RecentAnswers()
+        self._checked_views: dict[str, Callable[..., Any] | None] = {}
 
     def decide(self, environ: WSGIEnvironment) -> ClientRefused | None:
         """Decides about a request, once; the refusal, or None. Called outermost, and again inside
@@ -197,14 +198,13 @@ class _AppState:
         functions = self.extension._functions
         if not functions:
             return None
-        attempt = attempt_of(environ)
-        facts = _facts(environ, attempt)
+        facts = _facts(environ, identity_of(environ))
         found = environ.get(_DECISION)
         if isinstance(found, _Decision) and found.state is self and found.facts == facts:
             if found.answer is not None:
                 return found.answer.refusal
         exempt = _is_exempt(environ, self.app.config["HANDCLASP_VERIFY_EXEMPT"])
-        answer = None if exempt else self._answer(functions, environ, attempt, facts)
+        answer = None if exempt else self._answer(functions, environ, facts)
         environ[_DECISION] = _Decision(self, facts, answer)
         return answer.refusal if answer is not None else None
 
@@ -212,9 +212,9 @@ class _AppState:
         self,
         functions: Sequence[VerifyFunction],
         environ: WSGIEnvironment,
-        attempt: Attempt | None,
         facts: Hashable,
     ) -> _Answer:
+        attempt = attempt_of(environ)
         if attempt is None:
             return _Answer(ClientRefused(_NOTHING_IN_FRONT, verdict=_environ.NO_CERTIFICATE))
         if environ.get(_environ.CONNECTION) is None:
@@ -259,15 +259,23 @@ class _AppState:
 
     def guard(self) -> None:
         """Raises where the request at hand is refused."""
-        refusal = self.decide(request.environ)
+        at_hand: Request = request._get_current_object()  # type: ignore[attr-defined]
+        refusal = self.decide(at_hand.environ)
         if refusal is not None:
             raise refusal._again()
-        endpoint = request.endpoint
-        if endpoint is not None and self.app.view_functions.get(endpoint) in _bare_views:
+        endpoint = at_hand.endpoint
+        if endpoint is not None:
+            view = self.app.view_functions.get(endpoint)
+            if self._checked_views.get(endpoint) is not view:
+                self._check_view(endpoint, view)
+
+    def _check_view(self, endpoint: str, view: Callable[..., Any] | None) -> None:
+        if isinstance(view, Hashable) and view in _bare_views:
             raise RuntimeError(
                 f"the view of endpoint {endpoint!r} is registered without its guard: "
                 "@client_required must stand below the route"
             )
+        self._checked_views[endpoint] = view
 
 
 class _Guard:
@@ -425,18 +433,20 @@ def _wanted_roles(role: str | None, any_role: Iterable[str] | None) -> frozenset
 
 def _require(roles: frozenset[str] | None) -> None:
     """Raises ClientRefused where the request's client is not one, or has none of the roles."""
-    attempt = attempt_of(request.environ)
-    if attempt is None:
+    environ = request.environ
+    identity = identity_of(environ)
+    if identity is None:
         _refuse(ClientRefused(_NOTHING_IN_FRONT, verdict=_environ.NO_CERTIFICATE))
-    elif attempt.certificate is None:
+    verdict, certificate, client = identity
+    if certificate is None:
         _refuse(
             ClientRefused("a client certificate is needed here", verdict=_environ.NO_CERTIFICATE)
         )
-    elif not _is_admitted(attempt):
-        verdict = attempt.verdict if attempt.verdict != _environ.OK else _environ.REFUSED_BY_APP
-        _refuse(ClientRefused("this certificate does not admit to this", verdict=verdict))
+    elif not _is_admitted(environ, identity):
+        name = verdict if verdict != _environ.OK else _environ.REFUSED_BY_APP
+        _refuse(ClientRefused("this certificate does not admit to this", verdict=name))
     elif roles is not None:
-        _require_role(attempt.client, roles)
+        _require_role(client, roles)
 
 
 def _require_role(client: Client | None, roles: frozenset[str]) -> None:
@@ -455,24 +465,23 @@ def _require_role(client: Client | None, roles: frozenset[str]) -> None:
         )
 
 
-def _refuse(refusal: ClientRefused) -> None:
+def _refuse(refusal: ClientRefused) -> NoReturn:
     _report(refusal)
     raise refusal
 
 
-def _is_admitted(attempt: Attempt) -> bool:
+def _is_admitted(environ: WSGIEnvironment, identity: Identity) -> bool:
     """Whether the certificate counts as the client's: it verified, and the verify functions, if
     any, admitted it."""
     # get: an application may use the decorators without the extension.
     state = current_app.extensions.get(_EXTENSION)
     if not isinstance(state, _AppState) or not state.extension._functions:
-        return attempt.verdict == _environ.OK
-    environ = request.environ
+        return identity[0] == _environ.OK
     decision = environ.get(_DECISION)
     return (
         isinstance(decision, _Decision)
         and decision.state is state
-        and decision.facts == _facts(environ, attempt)
+        and decision.facts == _facts(environ, identity)
         and decision.answer is not None
         and decision.answer.refusal is None
     )
@@ -534,13 +543,15 @@ def _guarded(view: F, roles: frozenset[str] | None) -> F:
 
 
 def _get_certificate() -> Certificate | None:
-    attempt = attempt_of(request.environ)
-    return attempt.certificate if attempt is not None and _is_admitted(attempt) else None
+    environ = request.environ
+    identity = identity_of(environ)
+    return identity[1] if identity is not None and _is_admitted(environ, identity) else None
 
 
 def _get_client() -> Client | None:
-    attempt = attempt_of(request.environ)
-    return attempt.client if attempt is not None and _is_admitted(attempt) else None
+    environ = request.environ
+    identity = identity_of(environ)
+    return identity[2] if identity is not None and _is_admitted(environ, identity) else None
 
 
 current_certificate: Certificate = LocalProxy(_get_certificate)  # type: ignore[assignment]

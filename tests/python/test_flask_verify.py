@@ -15,6 +15,7 @@ from handclasp import flask as handclasp_flask
 from handclasp._verify import RecentAnswers
 from handclasp.flask import (
     Attempt,
+    Client,
     ClientRefused,
     Handclasp,
     client_required,
@@ -299,7 +300,7 @@ def test_a_refusal_holds_for_the_interval_and_is_told_each_time(
     assert (len(asked), len(client.refusals)) == (1, 3)
 
 
-@pytest.mark.parametrize("change", ["certificate", "verdict", "address", "connection"])
+@pytest.mark.parametrize("change", ["certificate", "client", "verdict", "address", "connection"])
 def test_an_answer_is_for_one_certificate_verdict_and_address(
     hc: Handclasp, app: Flask, clock: Clock, change: str
 ) -> None:
@@ -312,6 +313,7 @@ def test_an_answer_is_for_one_certificate_verdict_and_address(
     }
     other = {
         "certificate": {"handclasp.certificate": make_certificate("bob")},
+        "client": {"handclasp.client": Client("alice", ["meter"])},
         "verdict": {"handclasp.verdict": "expired"},
         "address": {"REMOTE_ADDR": "192.0.2.2"},
         "connection": {"handclasp.connection": 2},

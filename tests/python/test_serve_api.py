@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -25,7 +26,7 @@ from handclasp.flask import (
     current_certificate,
     current_client,
 )
-from handclasp.testing import LiveServer
+from handclasp.testing import LiveClient, LiveServer
 
 try:
     find_binary()
@@ -139,6 +140,59 @@ class TestOptional:
         client = live_server.client()
         assert client.get("/record").text == "False False"
         assert client.get("/").json["verdict"] == "no-certificate"
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+class TestRequest:
+    @pytest.fixture
+    def handclasp_options(self) -> dict[str, _serve.Option]:
+        return {"client_cert": "request"}
+
+    @pytest.fixture
+    def stranger(self, live_server: LiveServer, tmp_path: Path) -> LiveClient:
+        """Shows a certificate that no CA of the server's has signed."""
+        key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+        command = [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+        ]
+        command += [
+            "-nodes",
+            "-subj",
+            "/CN=stranger",
+            "-keyout",
+            str(key),
+            "-out",
+            str(certificate),
+        ]
+        subprocess.run(command, check=True, capture_output=True)
+        context = live_server.ssl_context()
+        context.load_cert_chain(certificate, key)
+        return LiveClient(live_server.url, context)
+
+    def test_a_failed_certificate_is_no_identity(self, stranger: LiveClient) -> None:
+        with stranger:
+            assert stranger.get("/record").text == "False False"
+            assert stranger.get("/").json["verdict"] == "untrusted-issuer"
+
+    def test_verify_client_sees_why_it_failed_and_may_admit_it(
+        self, stranger: LiveClient, hc: Handclasp
+    ) -> None:
+        seen: list[tuple[str, bool, int]] = []
+
+        @hc.verify_client
+        def verify(attempt: Any) -> bool:
+            seen.append((attempt.verdict, attempt.error in (18, 20), attempt.depth))
+            return True
+
+        with stranger:
+            assert stranger.get("/").text.startswith("stranger ")
+        assert seen == [("untrusted-issuer", True, 0)]
 
 
 # --- Server -------------------------------------------------------------------------------------
