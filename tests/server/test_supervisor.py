@@ -50,6 +50,12 @@ def answers(running, **options) -> tuple[str, int]:
     return version, int(pid)
 
 
+def reloaded(running, count: int = 1) -> None:
+    """Until the new workers serve and the old ones, that have nothing to finish, are gone."""
+    running.wait_for("the new workers serve", count=count)
+    eventually(lambda: len(running.worker_pids()) == 1, "the old worker is gone")
+
+
 def slow_request(running, results: list) -> threading.Thread:
     """Begins a request that runs until `go-on` exists; its answer, or the exception, goes to `results`."""
 
@@ -63,6 +69,39 @@ def slow_request(running, results: list) -> threading.Thread:
     thread.start()
     running.wait_for("slow request started")
     return thread
+
+
+@contextlib.contextmanager
+def load(running):
+    """Four clients, each with a request after the other; yields the list of what failed."""
+    failures: list[object] = []
+    done = threading.Event()
+    counts = [0] * 4
+
+    def client(index: int) -> None:
+        kept = None
+        while not done.is_set():
+            try:
+                if counts[index] % 50 == 0:
+                    kept = running.connection()
+                got = running.request("/", over=kept)
+                if got.status != 200:
+                    failures.append(got)
+                counts[index] += 1
+            except Exception as failure:  # noqa: BLE001 - whatever it is, it is a failure
+                failures.append(repr(failure))
+                return
+
+    threads = [threading.Thread(target=client, args=(i,)) for i in range(len(counts))]
+    for thread in threads:
+        thread.start()
+    try:
+        yield failures
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join(20)
+    assert min(counts) > 10
 
 
 # --- starting ---
@@ -249,6 +288,12 @@ def test_a_worker_is_replaced_after_its_number_of_requests(server):
         assert not [line for line in running.log() if "died" in line]
 
 
+def test_no_request_is_lost_when_workers_end_after_their_number_of_requests(server):
+    with server(WORKER, workers=2, max_requests=20) as running, load(running) as failures:
+        running.wait_for("ended: exit code 0", count=6)
+    assert failures == []
+
+
 # --- the front ---
 
 
@@ -290,7 +335,7 @@ def test_new_code_serves_after_a_reload_on_the_same_connection(server, tmp_path)
         assert answers(running, over=kept)[0] == "1"
         (tmp_path / "app.py").write_text(WORKER.replace('"1"', '"22"'))
         running.send_signal(signal.SIGHUP)
-        running.wait_for("the new workers serve")
+        reloaded(running)
         assert answers(running, over=kept)[0] == "22"
         kept.close()
 
@@ -311,6 +356,7 @@ def test_a_reload_with_an_application_that_fails_keeps_the_old_workers(server, t
         (tmp_path / "app.py").write_text(WORKER.replace('"1"', '"333"'))
         running.send_signal(signal.SIGHUP)
         running.wait_for("the new workers serve")
+        eventually(lambda: not set(before) & set(running.worker_pids()), "the old workers are gone")
         assert answers(running)[0] == "333"
 
 
@@ -356,36 +402,11 @@ def test_a_client_of_a_ca_that_a_reload_dropped_is_refused(server, own_state, ot
 
 
 def test_reloads_under_load_fail_no_request(server):
-    failures: list[object] = []
-    done = threading.Event()
-    count = [0] * 4
-
-    def load(index: int) -> None:
-        kept = None
-        while not done.is_set():
-            try:
-                if kept is None or count[index] % 50 == 0:
-                    kept = running.connection()
-                got = running.request("/", over=kept)
-                if got.status != 200:
-                    failures.append(got)
-                count[index] += 1
-            except Exception as failure:  # noqa: BLE001 - whatever it is, it is a failure
-                failures.append(repr(failure))
-                return
-
-    with server(WORKER, workers=2) as running:
-        threads = [threading.Thread(target=load, args=(i,)) for i in range(len(count))]
-        for thread in threads:
-            thread.start()
+    with server(WORKER, workers=2) as running, load(running) as failures:
         for number in range(1, 5):
             running.send_signal(signal.SIGHUP)
             running.wait_for("the new workers serve", count=number)
-        done.set()
-        for thread in threads:
-            thread.join(20)
     assert failures == []
-    assert min(count) > 10
 
 
 def test_signals_to_reload_that_come_close_together_do_no_harm(server):
@@ -402,7 +423,7 @@ def test_a_changed_source_file_restarts_the_workers(server, tmp_path):
         assert answers(running)[0] == "1"
         (tmp_path / "app.py").write_text(WORKER.replace('"1"', '"22"'))
         running.wait_for("a source file has changed")
-        running.wait_for("the new workers serve")
+        reloaded(running)
         assert answers(running)[0] == "22"
 
 
