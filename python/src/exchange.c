@@ -200,6 +200,10 @@ static PyObject *exchange_write(PyObject *self, PyObject *octets)
         PyErr_Format(PyExc_TypeError, "write takes bytes, not %.100s", Py_TYPE(octets)->tp_name);
         return NULL;
     }
+    if (hcp_lane_is_cancelled(x->lane)) {
+        PyErr_SetString(PyExc_BrokenPipeError, "the client has gone");
+        return NULL;
+    }
     if (PyBytes_GET_SIZE(octets) &&
         (hcp_exchange_put(x, octets) < 0 || hcp_lane_flush(x->lane) < 0))
         return NULL;
@@ -351,8 +355,12 @@ int hcp_exchange_put(hcp_exchange *x, PyObject *octets)
         }
         at += part;
         left -= part;
-        if (channel->out.size >= GATHER_BYTES && hcp_lane_flush(x->lane) < 0)
+        if (channel->out.size < GATHER_BYTES)
+            continue;
+        if (hcp_lane_flush(x->lane) < 0)
             return -1;
+        if (left && hcp_lane_is_cancelled(x->lane))
+            return 0;
     }
     return 0;
 }

@@ -50,6 +50,18 @@ int hcp_lane_flush(hcp_lane *lane)
     return rc == 0 ? 0 : -1;
 }
 
+bool hcp_lane_is_cancelled(hcp_lane *lane)
+{
+    uint8_t type = 0;
+    if (lane->cancelled || lane->gone || lane->sending)
+        return lane->cancelled || lane->gone;
+    /* The frame stays where it is: once this request is over it is a late one. An end of what the
+     * front sends says nothing about the response: after stop() that is how it looks. */
+    lane->cancelled =
+        hc_channel_peek_now(&lane->channel, &type, NULL) == 0 && type == HC_LANE_CANCEL;
+    return lane->cancelled;
+}
+
 static int on_cert(hcp_lane *lane, hc_slice payload)
 {
     hc_lane_cert cert;
@@ -83,6 +95,7 @@ static int on_request(hcp_lane *lane, hc_slice payload, int fd)
         raise_err(rc, &err);
         return -1;
     }
+    lane->cancelled = false;
     if (hcp_respond(lane, &request, fd) < 0)
         return -1;
     PyObject *done = lane->after ? PyObject_CallNoArgs(lane->after) : Py_NewRef(Py_None);
@@ -98,6 +111,8 @@ static int on_frame(hcp_lane *lane, const hc_lane_header *header, hc_slice paylo
         return on_cert(lane, payload);
     if (fd < 0 && header->type == HC_LANE_SERVER)
         return on_server(lane, payload);
+    if (fd < 0 && header->type == HC_LANE_CANCEL && payload.size == 0)
+        return 0; /* of a request that has had its END */
     if (fd >= 0)
         (void)close(fd);
     PyErr_Format(PyExc_RuntimeError, "the front sent a frame of type %d", header->type);

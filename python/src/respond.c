@@ -46,8 +46,9 @@ static PyObject *take_exception(void)
 static bool take_failure(hcp_lane *lane, PyObject *env)
 {
     bool interrupt = PyErr_ExceptionMatches(PyExc_KeyboardInterrupt);
+    bool gone = (lane->gone || lane->cancelled) && PyErr_ExceptionMatches(PyExc_BrokenPipeError);
     PyObject *problem = take_exception();
-    if (problem && !lane->gone && !interrupt)
+    if (problem && !gone && !interrupt)
         report(lane, env, problem);
     Py_XDECREF(problem);
     return interrupt;
@@ -80,7 +81,13 @@ static int put_block(hcp_exchange *x, PyObject *block)
 /* A response that needs no more blocks: the rest would be thrown away. */
 static bool is_enough(const hcp_exchange *x)
 {
-    return x->excess || (x->head_sent && hcp_exchange_bodiless(x));
+    return x->excess || x->lane->cancelled || (x->head_sent && hcp_exchange_bodiless(x));
+}
+
+/* Nothing more is to be sent; an iterable is still run to its end. */
+static bool is_complete(const hcp_exchange *x)
+{
+    return x->length >= 0 && x->body_octets == (uint64_t)x->length;
 }
 
 /* A list or tuple is all there: its blocks go together. */
@@ -123,6 +130,8 @@ static int put_iterable(hcp_exchange *x, PyObject *iterable)
         Py_DECREF(block);
         if (rc == 0)
             rc = hcp_lane_flush(x->lane);
+        if (rc == 0 && !is_complete(x))
+            (void)hcp_lane_is_cancelled(x->lane); /* is_enough sees it */
     }
     Py_DECREF(blocks);
     return rc;
@@ -232,7 +241,7 @@ static int answer(hcp_lane *lane, PyObject *env, hcp_exchange *x, bool *failed)
     if (response)
         interrupt = close_response(lane, env, response) || interrupt;
     Py_XDECREF(response);
-    if (*failed || lane->gone)
+    if (*failed || lane->gone || lane->cancelled)
         return interrupt;
     if (x->excess)
         report_text(lane, env,

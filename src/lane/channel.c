@@ -127,7 +127,7 @@ static int receive_failed(const hc_channel *c, int errno_value, hc_err *err)
     return hc_err_errno(err, errno_value, "cannot read from a lane");
 }
 
-static int receive(hc_channel *c, hc_err *err)
+static int receive(hc_channel *c, int flags, hc_err *err)
 {
     int rc = make_room(c);
     if (rc != 0)
@@ -145,7 +145,7 @@ static int receive(hc_channel *c, hc_err *err)
                          .msg_iovlen = 1,
                          .msg_control = &control,
                          .msg_controllen = sizeof(control)};
-    ssize_t got = recvmsg(c->fd, &msg, MSG_CMSG_CLOEXEC);
+    ssize_t got = recvmsg(c->fd, &msg, MSG_CMSG_CLOEXEC | flags);
     if (got < 0)
         return receive_failed(c, errno, err);
     rc = keep_fds(c, &msg, err);
@@ -162,7 +162,7 @@ int hc_channel_read(hc_channel *c, hc_lane_header *header, hc_slice *payload, in
 {
     int rc = take_frame(c, header, payload, fd, err);
     while (rc == -HC_EAGAIN) {
-        rc = receive(c, err);
+        rc = receive(c, 0, err);
         if (rc == 0)
             rc = take_frame(c, header, payload, fd, err);
         else
@@ -171,6 +171,23 @@ int hc_channel_read(hc_channel *c, hc_lane_header *header, hc_slice *payload, in
     if (rc == -HC_EFORMAT)
         close_received(c);
     return rc;
+}
+
+int hc_channel_peek_now(hc_channel *c, uint8_t *type, hc_err *err)
+{
+    int rc = 0;
+    if (unread(c).size < HC_LANE_HEADER_BYTES)
+        rc = receive(c, MSG_DONTWAIT, err);
+    if (rc != 0)
+        return rc;
+    hc_slice in = unread(c);
+    hc_lane_header h;
+    if (in.size < HC_LANE_HEADER_BYTES)
+        return -HC_EAGAIN;
+    if (!hc_lane_header_decode(in.at, &h))
+        return hc_err_set(err, HC_EFORMAT, "malformed frame header on a lane");
+    *type = h.type;
+    return 0;
 }
 
 /* One system call. The descriptor must go with the octet at out_fd_at: what is before it goes first

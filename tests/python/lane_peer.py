@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass, field
 
 HEADER = struct.Struct("<IBBH")
-CERT, REQUEST, SERVER = 1, 2, 3
+CERT, REQUEST, SERVER, CANCEL = range(1, 5)
 HELLO, HEAD, DATA, FILE, END, REFUSED = range(16, 22)
 HAS_FD = 1
 NO_SLOT = 0xFFFF
@@ -187,6 +187,10 @@ class Front:
         octets = request_frame(*arguments, file_size=size, **keywords)
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
         assert self.peer.sendmsg([octets], rights) == len(octets)
+
+    def cancel(self) -> None:
+        """The client has gone."""
+        self.peer.sendall(frame(CANCEL, b""))
 
     def receive(self) -> Response:
         """Frames up to END, put together."""

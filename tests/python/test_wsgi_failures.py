@@ -220,6 +220,118 @@ def test_write_tells_the_application_that_the_front_has_gone():
     assert front.reports == []
 
 
+def drain(front):
+    """Frames up to END, of a response that may end anywhere."""
+    while front.read()[0] != END:
+        pass
+
+
+def test_a_generator_is_closed_and_the_lane_goes_on_when_the_client_goes(serve):
+    closed = []
+
+    def app(environ, start_response):
+        start_response("200 OK", PLAIN[:])
+        try:
+            while environ["PATH_INFO"] == "/endless":
+                yield b"x"
+            yield b"whole"
+        finally:
+            closed.append(True)
+
+    front = serve(app)
+    front.send(target="/endless")
+    assert front.read()[0] == HEAD
+    front.cancel()
+    drain(front)
+    assert closed == [True]
+    assert front.ask().body == b"whole"
+    assert front.reports == []
+
+
+def test_write_fails_when_the_client_goes(serve):
+    caught = []
+
+    def app(environ, start_response):
+        write = start_response("200 OK", PLAIN)
+        try:
+            while True:
+                write(b"x")
+        except OSError as error:
+            caught.append(error)
+            raise
+
+    front = serve(app, validate=False)
+    front.send()
+    assert front.read()[0] == HEAD
+    front.cancel()
+    drain(front)
+    assert [type(error) for error in caught] == [BrokenPipeError]
+    assert front.reports == []
+
+
+def test_a_large_block_is_not_sent_to_its_end_when_the_client_goes(serve):
+    front = serve(answer(bytes(50_000_000)))
+    front.send()
+    assert front.read()[0] == HEAD
+    front.cancel()
+    received = 0
+    while (frame := front.read())[0] != END:
+        received += len(frame[1])
+    assert received < 5_000_000
+    assert front.reports == []
+
+
+def test_the_applications_own_failure_is_told_also_when_the_client_has_gone(serve):
+    error = ValueError("of the application")
+
+    def app(environ, start_response):
+        start_response("200 OK", PLAIN)
+        try:
+            while True:
+                yield b"x"
+        finally:
+            raise error
+
+    front = serve(app, validate=False)
+    front.send()
+    assert front.read()[0] == HEAD
+    front.cancel()
+    drain(front)
+    assert front.reports == [error]
+
+
+def test_a_cancel_that_comes_too_late_means_nothing(serve):
+    front = serve(answer(b"x"))
+    front.cancel()
+    assert front.ask().body == b"x"
+    front.cancel()
+    front.cancel()
+    assert front.ask().body == b"x"
+    front.send()
+    front.cancel()
+    assert front.receive().body in (b"x", b"")
+    assert front.ask().body == b"x"
+
+
+def test_an_iterable_that_has_given_all_is_run_to_its_end_whatever_the_client_does(serve):
+    go_on = threading.Event()
+    ran = []
+
+    def app(environ, start_response):
+        start_response("200 OK", [*PLAIN, ("Content-Length", "1")])
+        yield b"x"
+        assert go_on.wait(10)
+        ran.append(True)
+
+    front = serve(app)
+    front.send()
+    assert front.read()[0] == HEAD
+    front.cancel()
+    go_on.set()
+    drain(front)
+    assert ran == [True]
+
+
 def test_a_slow_front_does_not_hold_the_interpreter():
     """The lane's thread waits for room in the socket; others run meanwhile."""
     front = Served(answer(bytes(5000000)))

@@ -328,6 +328,59 @@ static void descriptors_that_pile_up_over_messages_are_an_error_and_closed(void 
     assert_int_equal(open_fds(), before);
 }
 
+static void a_peek_tells_the_next_type_and_takes_nothing(void **state)
+{
+    (void)state;
+    ends e;
+    setup_as(&e, false); /* must not wait all the same */
+    uint8_t type = 77;
+    hc_buf b = hc_buf_init(SIZE_MAX);
+    assert_int_equal(hc_lane_add_data(&b, S("one")), 0);
+    assert_int_equal(hc_lane_add_end(&b, true), 0);
+    for (size_t i = 0; i < HC_LANE_HEADER_BYTES; i++) {
+        assert_int_equal(hc_channel_peek_now(&e.c, &type, NULL), -HC_EAGAIN);
+        send_octets(e.raw, hc_slice_of(b.at + i, 1), NULL, 0);
+    }
+    assert_int_equal(type, 77);
+    assert_int_equal(hc_channel_peek_now(&e.c, &type, NULL), 0);
+    assert_int_equal(type, HC_LANE_DATA);
+    send_octets(e.raw, hc_slice_from(hc_buf_slice(&b), HC_LANE_HEADER_BYTES), NULL, 0);
+    assert_int_equal(hc_channel_peek_now(&e.c, &type, NULL), 0);
+    assert_frame(&e.c, HC_LANE_DATA, S("one"));
+    assert_int_equal(hc_channel_peek_now(&e.c, &type, NULL), 0);
+    assert_int_equal(type, HC_LANE_END);
+    assert_frame(&e.c, HC_LANE_END, S("\1"));
+    send_octets(e.raw, S("\0\0\0\0\x63\0\0\0"), NULL, 0);
+    assert_int_equal(hc_channel_peek_now(&e.c, &type, NULL), -HC_EFORMAT);
+    hc_buf_done(&b);
+    done(&e);
+}
+
+static void a_peek_at_the_end_is_an_end(void **state)
+{
+    (void)state;
+    ends e;
+    setup_as(&e, false);
+    uint8_t type;
+    assert_int_equal(shutdown(e.raw, SHUT_WR), 0);
+    assert_int_equal(hc_channel_peek_now(&e.c, &type, NULL), -HC_ECLOSED);
+    assert_int_equal(next_code(&e.c), -HC_ECLOSED);
+    done(&e);
+}
+
+static void a_flush_that_must_not_wait_does_not(void **state)
+{
+    (void)state;
+    ends e;
+    setup_as(&e, false);
+    uint8_t *octets = test_calloc(1, HC_LIMIT_LANE_FRAME);
+    assert_int_equal(hc_lane_add_data(&e.c.out, hc_slice_of(octets, HC_LIMIT_LANE_FRAME)), 0);
+    assert_int_equal(hc_channel_flush_now(&e.c, NULL), -HC_EAGAIN);
+    assert_true(e.c.out_done > 0 && e.c.out_done < e.c.out.size);
+    test_free(octets);
+    done(&e);
+}
+
 static void a_flushed_descriptor_goes_with_the_octet_it_was_meant_for(void **state)
 {
     (void)state;
@@ -480,6 +533,9 @@ int main(void)
         cmocka_unit_test(a_descriptor_without_a_frame_is_an_error_and_closed),
         cmocka_unit_test(more_descriptors_than_there_is_room_for_are_an_error_and_closed),
         cmocka_unit_test(descriptors_that_pile_up_over_messages_are_an_error_and_closed),
+        cmocka_unit_test(a_peek_tells_the_next_type_and_takes_nothing),
+        cmocka_unit_test(a_peek_at_the_end_is_an_end),
+        cmocka_unit_test(a_flush_that_must_not_wait_does_not),
         cmocka_unit_test(a_flushed_descriptor_goes_with_the_octet_it_was_meant_for),
         cmocka_unit_test(a_flush_that_would_block_goes_on_where_it_stopped),
         cmocka_unit_test(writing_to_a_closed_lane_is_an_end_and_no_signal),

@@ -34,7 +34,7 @@ static void assert_pairs(const hc_pair *got, size_t count)
 static void a_header_survives_the_wire(void **state)
 {
     (void)state;
-    const uint8_t types[] = {1, 2, 3, 16, 17, 18, 19, 20, 21};
+    const uint8_t types[] = {1, 2, 3, 4, 16, 17, 18, 19, 20, 21};
     for (size_t i = 0; i < HC_COUNT(types); i++) {
         hc_lane_header in = {HC_LIMIT_LANE_FRAME, types[i], i & 1 ? HC_LANE_HAS_FD : 0}, out;
         uint8_t octets[HC_LANE_HEADER_BYTES];
@@ -52,7 +52,7 @@ static void a_header_with_anything_unknown_is_refused(void **state)
     const char *const broken[] = {
         "\x01\x00\x10\x00\x12\x00\x00\x00", /* one octet over the limit */
         "\xff\xff\xff\xff\x12\x00\x00\x00", "\x00\x00\x00\x00\x00\x00\x00\x00",
-        "\x00\x00\x00\x00\x04\x00\x00\x00", "\x00\x00\x00\x00\x0f\x00\x00\x00",
+        "\x00\x00\x00\x00\x05\x00\x00\x00", "\x00\x00\x00\x00\x0f\x00\x00\x00",
         "\x00\x00\x00\x00\x16\x00\x00\x00", "\x00\x00\x00\x00\xff\x00\x00\x00",
         "\x00\x00\x00\x00\x12\x02\x00\x00", /* a flag nobody defined */
         "\x00\x00\x00\x00\x12\x00\x01\x00", "\x00\x00\x00\x00\x12\x00\x00\x80",
