@@ -217,6 +217,9 @@ static void flush(hc_conn *c)
                     c, c->out.size || c->response.complete ? conn_settings(c)->send_timeout_ms : 0);
         } else if (r == HC_TLS_WANT_WRITE) {
             c->want_write = true;
+            /* All before was taken at once, so nothing is counting yet. */
+            if (c->state == CONN_ANSWER && c->deadline_ms == 0)
+                conn_deadline(c, conn_settings(c)->send_timeout_ms);
             return;
         } else if (r == HC_TLS_WANT_READ) {
             return;
@@ -310,7 +313,7 @@ static void pump_once(hc_conn *c)
 {
     flush(c);
     if (c->state == CONN_ANSWER && c->response.complete && c->out.size == 0) {
-        bool cut = c->response.cut, close = c->response.close || c->draining || c->peer_ended;
+        bool cut = c->response.cut, close = c->response.close || c->draining;
         conn_response_sent(c);
         if (cut)
             conn_enter(c, CONN_CLOSED);
@@ -329,7 +332,8 @@ static void pump_once(hc_conn *c)
         hc_buf_done(&ahead);
         if (paused) /* what the library read ahead makes no socket readable */
             read_requests(c);
-        if (c->state == CONN_HEAD && c->peer_ended)
+        /* What a client sent before it ended its side is still answered. */
+        if ((c->state == CONN_HEAD || c->state == CONN_BODY) && c->peer_ended)
             conn_input_ended(c);
     }
 }
@@ -383,6 +387,19 @@ static bool is_named_proxy(const hc_settings *s, const hc_address *peer)
     return false;
 }
 
+/* Left alone the kernel holds megabytes for a client that is slow, and then reports no progress for
+ * as long as that takes a third of them: such a client would miss --send-timeout although it reads
+ * all the time. */
+static void bound_send_buffer(int fd)
+{
+#ifdef TCP_NOTSENT_LOWAT
+    int bytes = HC_LIMIT_UNSENT_BYTES;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof bytes);
+#else
+    (void)fd;
+#endif
+}
+
 static hc_conn *make(hc_loop *loop, int fd, const hc_address *peer)
 {
     hc_conn *c = hc_alloc_zero(1, sizeof *c);
@@ -391,6 +408,7 @@ static hc_conn *make(hc_loop *loop, int fd, const hc_address *peer)
         return NULL;
     c->loop = loop;
     c->fd = fd;
+    bound_send_buffer(fd);
     c->live = hc_live_ref(loop->live);
     c->ahead = hc_buf_init(HC_LOOP_SCRATCH + HC_LIMIT_PIPELINE_BYTES);
     /* Whole responses are written at once: waiting for more would cost 40 ms behind a TLS 1.3
