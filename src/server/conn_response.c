@@ -19,6 +19,12 @@ static void complete(hc_conn *c)
     conn_pump(c);
 }
 
+/* Nothing waits for a next request. */
+static bool ends_here(const hc_conn *c)
+{
+    return c->draining || c->loop->draining || conn_settings(c)->keep_alive_ms == 0;
+}
+
 static int respond_head(hc_exchange *x, const hc_response_head *head, hc_err *err)
 {
     hc_conn *c = conn_of(x);
@@ -26,7 +32,7 @@ static int respond_head(hc_exchange *x, const hc_response_head *head, hc_err *er
     int rc = hc_response_check(head, err);
     if (rc != 0)
         return rc;
-    r->framing = hc_response_framing(x->request, head, c->draining || c->loop->draining);
+    r->framing = hc_response_framing(x->request, head, ends_here(c));
     hc_buf text = hc_buf_init(HC_LIMIT_RESPONSE_HEAD);
     rc = hc_response_encode(&text, head, &r->framing, hc_loop_date(c->loop), x->request->minor);
     if (rc != 0)
@@ -164,7 +170,7 @@ static void respond_fail(hc_exchange *x, int status, const char *reason)
         c->response.cut = true;
         complete(c);
     } else {
-        conn_problem(c, status, reason, NULL, c->loop->draining);
+        conn_problem(c, status, reason, NULL, false);
         conn_pump(c);
     }
 }
@@ -220,7 +226,7 @@ void conn_problem(hc_conn *c, int status, const char *detail, const char *verdic
     hc_err err = {0};
     hc_buf body = hc_buf_init(HC_LIMIT_RESPONSE_HEAD);
     const hc_request *request = &c->decoder.request;
-    close = close || !r->has_request || !request->keep_alive;
+    close = close || !r->has_request || !request->keep_alive || ends_here(c);
     bool is_head = r->has_request && hc_slice_equal(request->method, HC_SLICE_LITERAL("HEAD"));
     int rc = hc_problem_write(&body, status, detail, verdict);
     if (rc == 0)
@@ -248,6 +254,7 @@ void conn_response_sent(hc_conn *c)
                                      .status = c->response.status,
                                      .body_bytes = c->response.body_bytes,
                                      .duration_us = hc_clock_monotonic_us() - c->response.began_us,
+                                     .pid = (unsigned)getpid(),
                                  });
     c->response = (hc_response_state){0};
     hc_body_store_done(&c->body);
