@@ -315,8 +315,11 @@ static void on_tick(uv_timer_t *timer)
         next = lane->next;
         bool slow = (lane->state == LANE_BUSY && !lane->head_came) || lane->state == LANE_FINISHING;
         anything = anything || slow;
-        if (slow && limit && now - lane->since_ms > limit && !atomic_load(&lane->worker->broken))
+        if (slow && limit && now - lane->since_ms > limit && !atomic_load(&lane->worker->broken)) {
             time_out(lane);
+            next = app->lanes; /* the response may have led to another request, and that to a lane
+                                  that is gone */
+        }
     }
     while (app->waiting && limit && now - app->waiting->handler_ms > limit) {
         hc_exchange *x = app->waiting;

@@ -126,7 +126,9 @@ int hc_pool_who_waits(const hc_pool *p, unsigned self)
 {
     int most = 0, who = -1;
     for (unsigned i = 0; i < HC_LIMIT_FRONT_THREADS && p->threads[i].app; i++) {
-        int n = atomic_load_explicit(&p->threads[i].waiting, memory_order_relaxed);
+        /* In one order with hc_pool_idle before it, or a request that began to wait meanwhile is
+         * seen by nobody. */
+        int n = atomic_load(&p->threads[i].waiting);
         if (i != self && n > most) {
             most = n;
             who = (int)i;
