@@ -142,6 +142,8 @@ static int unknown_key(reader *r, hc_slice key)
                        HC_SLICE_ARGS(hc_buf_slice(&shown)), near ? "; did you mean " : "",
                        near ? near : "", near ? "?" : "");
         rc = wrong(r, text);
+    } else {
+        rc = hc_err_set(r->err, HC_ENOMEM, "out of memory");
     }
     hc_buf_done(&shown);
     return rc;

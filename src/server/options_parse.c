@@ -5,9 +5,9 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#define VARIABLE_PREFIX   "HANDCLASP_"
-#define NAME_MAX_BYTES    64
-#define NEAR_ENOUGH_EDITS 3
+#define VARIABLE_PREFIX "HANDCLASP_"
+#define NAME_MAX_BYTES  64
+#define EDITS_MAX       3
 
 static void given_done(hc_given *g)
 {
@@ -109,7 +109,9 @@ static size_t edits(hc_slice a, const char *b)
 const char *hc_option_nearest(hc_options table, hc_slice name)
 {
     const char *best = NULL;
-    size_t best_edits = NEAR_ENOUGH_EDITS + 1;
+    /* Of a short name little is left after a few edits. */
+    size_t most_edits = 1 + name.size / 4 < EDITS_MAX ? 1 + name.size / 4 : EDITS_MAX;
+    size_t best_edits = most_edits + 1;
     for (size_t i = 0; i < table.count; i++) {
         const hc_option *o = &table.at[i];
         if (o->flags & (HC_OPTION_HIDDEN | HC_OPTION_OTHERS | HC_OPTION_POSITIONAL))
@@ -126,15 +128,28 @@ const char *hc_option_nearest(hc_options table, hc_slice name)
     return best;
 }
 
+static int no_memory(hc_err *err)
+{
+    return hc_err_set(err, HC_ENOMEM, "out of memory");
+}
+
+/* Escaped, and cut where it is long. */
+static int add_shown(hc_buf *out, hc_slice text)
+{
+    return hc_escape_add(out, hc_slice_of(text.at, text.size < 80 ? text.size : 80));
+}
+
 static int unknown(hc_options table, hc_slice shown, hc_slice name, hc_err *err)
 {
-    hc_buf text = hc_buf_init(160);
-    const char *near = hc_option_nearest(table, name);
-    int rc = hc_escape_add(&text, hc_slice_of(shown.at, shown.size < 80 ? shown.size : 80));
-    if (rc == 0 && near)
+    hc_buf text = hc_buf_init(400);
+    const char *near = name.size ? hc_option_nearest(table, name) : NULL;
+    int rc = add_shown(&text, shown);
+    if (rc != 0)
+        rc = no_memory(err);
+    else if (near)
         rc = hc_err_set(err, HC_EINVAL, "%.*s: unknown option; did you mean --%s?",
                         HC_SLICE_ARGS(hc_buf_slice(&text)), near);
-    else if (rc == 0)
+    else
         rc = hc_err_set(err, HC_EINVAL, "%.*s: unknown option; --help lists the options",
                         HC_SLICE_ARGS(hc_buf_slice(&text)));
     hc_buf_done(&text);
@@ -200,7 +215,7 @@ static int short_flags(flags *f, hc_slice arg)
         const hc_option *o = by_letter(f->table, arg.at[i]);
         char where[3] = {'-', (char)arg.at[i], '\0'};
         if (!o)
-            return unknown(f->table, hc_slice_of(arg.at, i + 1), hc_slice_from(arg, 1), f->err);
+            return unknown(f->table, hc_slice_of(arg.at, i + 1), HC_SLICE_NONE, f->err);
         hc_slice rest = hc_slice_from(arg, i + 1);
         bool valued = takes_value(o);
         int rc = add_flag(f, o, hc_slice_text(where), valued && rest.size ? rest : HC_SLICE_NONE);
@@ -252,14 +267,12 @@ static int note_unknown_variable(hc_options table, hc_slice variable, hc_slice n
 {
     const char *near = hc_option_nearest(table, name);
     hc_buf text = hc_buf_init(512);
-    int rc =
-        hc_escape_add(&text, hc_slice_of(variable.at, variable.size < 80 ? variable.size : 80));
+    int rc = add_shown(&text, variable);
     if (rc == 0)
         rc = hc_buf_add_text(&text, " in the environment is no option and has no effect");
     if (rc == 0 && near)
         rc = hc_buf_printf(&text, "; did you mean the one for --%s?", near);
-    if (rc == 0)
-        rc = hc_strings_add(notices, hc_buf_slice(&text), err);
+    rc = rc == 0 ? hc_strings_add(notices, hc_buf_slice(&text), err) : no_memory(err);
     hc_buf_done(&text);
     return rc;
 }
@@ -315,8 +328,7 @@ static int note_ignored(const hc_given *g, hc_strings *notices, hc_err *err)
 {
     hc_buf text = hc_buf_init(1024);
     int rc = hc_buf_printf(&text, "%s has no effect: %s", g->where, g->option->help);
-    if (rc == 0)
-        rc = hc_strings_add(notices, hc_buf_slice(&text), err);
+    rc = rc == 0 ? hc_strings_add(notices, hc_buf_slice(&text), err) : no_memory(err);
     hc_buf_done(&text);
     return rc;
 }
