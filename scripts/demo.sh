@@ -64,9 +64,9 @@ EOF
         -enddate 20250101000000Z -in "$work/expired/request.pem" -out "$work/expired/cert.pem" 2>/dev/null
 }
 
-# serve NAME PORT FOLDER: in the background, its log in $work/NAME.log; back when it listens.
+# serve NAME PORT APP: examples/NAME in the background, its log in $work/NAME.log; back when it listens.
 serve() {
-    (cd "$3" && exec "$bin" serve --state "$state" -b "127.0.0.1:$2" --access-logfile "$work/$1.access" app:app) \
+    "$bin" serve --state "$state" -b "127.0.0.1:$2" --chdir "examples/$1" --access-logfile "$work/$1.access" "$3" \
         2>"$work/$1.log" &
     local pid=$!
     pids+=("$pid")
@@ -104,7 +104,7 @@ step "handclasp init --host localhost --client alice --client meter-7"
 make_strangers
 
 step "handclasp serve app:app   (examples/hello)"
-serve hello "$hello_port" examples/hello
+serve hello "$hello_port" app:app
 tail -n 2 "$work/hello.log"
 alice=("$state/clients/alice.pem" "$state/clients/alice.key")
 url=https://localhost:$hello_port/
@@ -138,18 +138,23 @@ expect "refused by a TLS alert" 'certificate expired|curl: \(' "$out"
 line=$(refusal 3); echo "   log: $line"
 expect "the log says why" 'verdict=expired.*yesterday' "$line"
 
-step "handclasp serve app:app   (examples/readings: a meter posts, a person reads)"
-export READINGS_DATABASE=$work/readings.db
-serve readings "$readings_port" examples/readings
+step "handclasp serve 'app:create_app()'   (examples/readings: a meter posts, a person reads)"
+export READINGS_DATABASE=$work/readings.db READINGS_METERS=meter-7 READINGS_READERS=alice
+serve readings "$readings_port" 'app:create_app()'
 meter=("$state/clients/meter-7.pem" "$state/clients/meter-7.key")
 url=https://localhost:$readings_port
-out=$(fetch "${meter[@]}" -H 'Content-Type: application/json' --data '{"kwh": 1234.5}' "$url/readings"); echo "$out"
+reading='{"at": "2026-01-31T12:00:00Z", "value": 1234.5, "unit": "kWh"}'
+post=(-H 'Content-Type: application/json' --data "$reading")
+out=$(fetch "${meter[@]}" "${post[@]}" "$url/readings"); echo "$out"
 expect "the meter's reading is kept" '^HTTP/1.1 201' "$out"
-out=$(fetch "${alice[@]}" -H 'Accept: application/json' "$url/readings"); echo "$out"
+out=$(fetch "${alice[@]}" "$url/readings.json"); echo "$out"
 expect "alice reads it, with the meter's name" 'meter-7' "$out"
 expect "and its value" '1234.5' "$out"
-out=$(fetch "" "" "$url/readings"); echo "$out"
-expect "nobody else does" 'curl: \(' "$out"
+out=$(fetch "${meter[@]}" "$url/readings.json"); echo "$out"
+expect "a meter may not read" '^HTTP/1.1 403' "$out"
+expect "and is told why" 'refused-by-app' "$out"
+out=$(fetch "" "" "$url/readings.json"); echo "$out"
+expect "nobody else comes in" 'curl: \(' "$out"
 
 step "summary"
 if [ "$failures" -ne 0 ]; then
@@ -168,7 +173,7 @@ Both servers keep running; stop them with Ctrl-C. To try oneself:
 
   curl --cacert demo-state/handclasp/ca/ca.pem \\
        --cert demo-state/handclasp/clients/alice.pem --key demo-state/handclasp/clients/alice.key \\
-       https://localhost:$readings_port/readings
+       https://localhost:$readings_port/readings.json
 
   curl --cacert demo-state/handclasp/ca/ca.pem https://localhost:$hello_port/     # refused
 

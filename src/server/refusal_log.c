@@ -6,6 +6,7 @@ void conn_log_refusal(hc_conn *c, const hc_verdict *v, X509 *certificate, hc_sli
     hc_cert_brief brief = {0};
     hc_log_field fields[16];
     size_t n = 0;
+    hc_metrics_refusal(&c->loop->metrics, v->code);
     if (certificate)
         hc_cert_brief_of(certificate, &brief);
     fields[n++] = (hc_log_field){"verdict", hc_slice_text(hc_verdict_name(v->code))};
@@ -17,14 +18,14 @@ void conn_log_refusal(hc_conn *c, const hc_verdict *v, X509 *certificate, hc_sli
         fields[n++] = (hc_log_field){"subject", hc_slice_text(brief.subject)};
         fields[n++] = (hc_log_field){"issuer", hc_slice_text(brief.issuer)};
     }
+    const char *error = v->error ? X509_verify_cert_error_string(v->error) : "";
     char depth[12];
     if (v->error) {
         (void)snprintf(depth, sizeof depth, "%d", v->depth);
-        fields[n++] =
-            (hc_log_field){"error", hc_slice_text(X509_verify_cert_error_string(v->error))};
+        fields[n++] = (hc_log_field){"error", hc_slice_text(error)};
         fields[n++] = (hc_log_field){"depth", hc_slice_text(depth)};
     }
-    if (v->detail[0])
+    if (v->detail[0] && strcmp(v->detail, error) != 0)
         fields[n++] = (hc_log_field){"detail", hc_slice_text(v->detail)};
     if (reason.size)
         fields[n++] = (hc_log_field){"reason", reason};
