@@ -31,3 +31,15 @@ void hc_ticket_unref(void *ticket)
     hc_principal_unref(t->principal);
     hc_free(t);
 }
+
+size_t hc_ticket_bytes(const void *ticket)
+{
+    const hc_ticket *t = ticket;
+    size_t bytes = sizeof *t;
+    if (!t->principal)
+        return bytes;
+    bytes += sizeof *t->principal + 4 * hc_cert_der(t->principal->cert).size;
+    for (size_t i = 0; i < t->principal->chain_count; i++)
+        bytes += 4 * hc_cert_der(t->principal->chain[i]).size;
+    return bytes;
+}

@@ -19,5 +19,7 @@ hc_ticket *hc_ticket_new(hc_principal *principal, const hc_verdict *verdict,
 /* As the session store wants them. */
 void *hc_ticket_ref(void *ticket);
 void hc_ticket_unref(void *ticket);
+/* What it holds in memory, about: decoded certificates weigh a few times their DER. */
+size_t hc_ticket_bytes(const void *ticket);
 
 #endif
