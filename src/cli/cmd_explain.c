@@ -108,12 +108,8 @@ static int server_settings(const explain_args *a, hc_serve_args *out, hc_err *er
     for (size_t i = 0; i < a->crl.count; i++)
         add_flag(&f, "--crl", a->crl.at[i]);
     int rc = hc_serve_args_parse(f.count, f.at, environ, out, err);
-    if (rc != 0)
-        return rc;
-    out->settings.policy.mode = HC_MODE_REQUIRED;
-    rc = hc_settings_resolve_trust(&out->settings, err);
-    if (rc != 0)
-        hc_serve_args_done(out);
+    if (rc == 0)
+        out->settings.policy.mode = HC_MODE_REQUIRED;
     return rc;
 }
 
@@ -128,12 +124,14 @@ static int load_sources(const hc_file_bytes *files, size_t count, hc_trust_sourc
     return 0;
 }
 
-static int load_trust(const hc_settings *s, int64_t now_s, hc_trust **out, hc_err *err)
+static int load_trust(hc_settings *s, int64_t now_s, hc_trust **out, hc_err *err)
 {
     hc_files files;
     hc_trust_source *cas = NULL, *crls = NULL;
     memset(&files, 0, sizeof(files));
-    int rc = hc_files_load_trust(s, &files, err);
+    int rc = hc_settings_resolve_trust(s, err);
+    if (rc == 0)
+        rc = hc_files_load_trust(s, &files, err);
     if (rc == 0)
         rc = load_sources(files.cas, files.ca_count, &cas, err);
     if (rc == 0)
@@ -351,21 +349,19 @@ static int explain(const hc_command *self, const explain_args *a)
     hc_serve_args server;
     hc_err err = {0};
     question q = {.now_s = hc_clock_wall_s()};
-    int rc = hc_pem_certs_load(a->cert, &q.leaf, &q.others, &err);
-    if (rc != 0)
+    if (server_settings(a, &server, &err) != 0)
         return hc_report(self, a->json, true, &err);
-    rc = server_settings(a, &server, &err);
-    if (rc == 0) {
-        q.has_crl = server.settings.crl.count > 0;
+    q.has_crl = server.settings.crl.count > 0;
+    int rc = hc_pem_certs_load(a->cert, &q.leaf, &q.others, &err);
+    if (rc == 0)
         rc = load_trust(&server.settings, q.now_s, &q.trust, &err);
-        hc_serve_args_done(&server);
-    }
     if (rc == 0)
         rc = decide(&q, &err);
-    rc = rc == 0 ? answer_question(a, &q) : hc_report(self, a->json, true, &err);
+    rc = rc == 0 ? answer_question(a, &q) : hc_report(self, a->json, false, &err);
     hc_trust_unref(q.trust);
     X509_free(q.leaf);
     sk_X509_pop_free(q.others, X509_free);
+    hc_serve_args_done(&server);
     return rc;
 }
 
