@@ -58,6 +58,7 @@ static const int not_proven_reasons[] = {
     SSL_R_LEGACY_SIGALG_DISALLOWED_OR_UNSUPPORTED,
     SSL_R_SIGNATURE_FOR_NON_SIGNING_CERTIFICATE,
     SSL_R_EXCESSIVE_MESSAGE_SIZE,
+    SSL_R_BAD_PACKET, /* too short to name an algorithm */
     ERR_R_EVP_LIB,
 };
 

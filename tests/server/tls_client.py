@@ -53,6 +53,8 @@ def alert_of(error: Exception) -> Alert:
             return Alert(found[1].lower())
         if "EOF" not in error.reason:
             raise error
+    elif found := re.search(r"alert ([a-z ]+)", str(error)):  # one that Python has no name for
+        return Alert(found[1].strip().replace(" ", "_"))
     return Alert("closed")
 
 
