@@ -29,7 +29,7 @@ def table_entries() -> list[tuple[str, str]]:
     """(name, source text) of each entry of the table."""
     text = TABLE.read_text()
     starts = [m.start() for m in re.finditer(r"\{\.name = ", text)] + [len(text)]
-    entries = [text[a:b] for a, b in zip(starts, starts[1:])]
+    entries = [text[a:b] for a, b in zip(starts, starts[1:], strict=False)]
     return [(re.match(r'\{\.name = "([^"]+)"', entry)[1], entry) for entry in entries]
 
 

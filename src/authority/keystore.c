@@ -213,7 +213,7 @@ int hc_keystore_write(const hc_keystore *k, const char *name, hc_slice bytes, bo
                       hc_err *err)
 {
     char temporary[NAME_BYTES];
-    const char *leaf = NULL;
+    const char *leaf = name;
     int folder = -1;
     int rc = open_folder(k, name, &leaf, &folder, err);
     if (rc != 0)

@@ -370,13 +370,13 @@ static int run(const hc_command *self, int argc, char **argv)
     explain_args a = {.cert = NULL};
     hc_err err = {0};
     int rc = hc_command_parse(self, argc, argv, &a, &a.help);
-    if (rc < 0 && !a.cert) {
+    if (rc < 0 && a.cert) {
+        rc = explain(self, &a);
+    } else if (rc < 0) {
         (void)hc_err_set(&err, HC_EINVAL,
                          "which certificate? Name its file: handclasp explain alice.pem");
         rc = hc_report(self, a.json, true, &err);
     }
-    if (rc < 0)
-        rc = explain(self, &a);
     hc_options_done(options(), &a);
     return rc;
 }

@@ -233,14 +233,14 @@ static int run(const hc_command *self, int argc, char **argv)
     inspect_args a = {.subject = NULL};
     hc_err err = {0};
     int rc = hc_command_parse(self, argc, argv, &a, &a.help);
-    if (rc < 0 && !a.subject) {
+    if (rc < 0 && a.subject) {
+        rc = inspect(self, &a);
+    } else if (rc < 0) {
         (void)hc_err_set(
             &err, HC_EINVAL,
             "what? Name a certificate's file or a server: handclasp inspect localhost:8443");
         rc = hc_report(self, a.json, true, &err);
     }
-    if (rc < 0)
-        rc = inspect(self, &a);
     hc_options_done(options(), &a);
     return rc;
 }

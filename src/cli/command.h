@@ -32,6 +32,8 @@ extern const hc_command hc_cmd_serve;
 extern const hc_command hc_cmd_check_config;
 extern const hc_command hc_cmd_inspect;
 extern const hc_command hc_cmd_explain;
+extern const hc_command hc_cmd_status;
+extern const hc_command hc_cmd_reload;
 extern const hc_command hc_cmd_version;
 extern const hc_command hc_cmd_help;
 extern const hc_command hc_cmd_front;

@@ -71,11 +71,10 @@ static bool same_name(hc_slice a, const char *b)
 
 const hc_option *hc_option_find(hc_options table, hc_slice name)
 {
-    for (size_t i = 0; i < table.count; i++) {
-        const hc_option *o = &table.at[i];
-        if (same_name(name, o->name) || same_name(name, o->alias))
-            return o;
-    }
+    const hc_option *all = table.at;
+    for (size_t i = 0; i < table.count; i++)
+        if (same_name(name, all[i].name) || same_name(name, all[i].alias))
+            return &all[i];
     return NULL;
 }
 
@@ -202,9 +201,10 @@ static int long_flag(flags *f, hc_slice arg)
 
 static const hc_option *by_letter(hc_options table, uint8_t letter)
 {
+    const hc_option *all = table.at;
     for (size_t i = 0; letter && i < table.count; i++)
-        if ((uint8_t)table.at[i].letter == letter)
-            return &table.at[i];
+        if ((uint8_t)all[i].letter == letter)
+            return &all[i];
     return NULL;
 }
 

@@ -54,7 +54,7 @@ int hc_read_secret_file(const char *path, size_t limit_bytes, hc_file_bytes *out
                         bool *others_may_read, hc_err *err)
 {
     hc_file_bytes bytes = {NULL, NULL, 0};
-    struct stat st;
+    struct stat st = {0};
     int fd = -1;
     int rc = open_regular(path, &st, &fd, err);
     if (rc != 0)
