@@ -5,7 +5,8 @@
             assert running.request("/").status == 200   # as alice
 
 The program and the Python package come from the environment that `make build` makes, or, with HANDCLASP_BUILD=DIR,
-from a Meson build folder (so that a build with sanitizers can be tested). Certificates are made once a session.
+from a Meson build folder. HANDCLASP_BINARY=FILE takes the program itself from elsewhere: one with sanitizers, whose
+extension module would need their runtime in Python. Certificates are made once a session.
 """
 
 from __future__ import annotations
@@ -91,6 +92,9 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
         if not found.binary.exists():
             on_path = shutil.which("handclasp")
             found = Program(Path(on_path or "handclasp"), Path(sys.executable))
+    binary = os.environ.get("HANDCLASP_BINARY")
+    if binary:
+        found = dataclasses.replace(found, binary=Path(binary).resolve())
     if not shutil.which(found.binary):
         pytest.skip(
             "no program to test: `make build`, or set HANDCLASP_BUILD to a Meson build folder"

@@ -60,6 +60,7 @@ def test_close_is_called_once_for_each_response(probe):
             wire.get(f"/large?size=1000&name=counted-{n}")
         wire.get("/large?size=1000&name=counted-head", method="HEAD")
         wire.get("/")
+    probe.wait_for("closed counted-", count=6)
     closed = [line for line in probe.log() if "closed counted-" in line]
     assert sorted(closed) == sorted([*(f"closed counted-{n}" for n in range(5)), "closed counted-head"])
 
