@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Program, Server, running
-from pki import Authority, Identity, Pki
+from pki import Identity, Pki
 from tls_client import (
     ALERT,
     CERTIFICATE_VERIFY,
