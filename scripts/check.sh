@@ -34,23 +34,28 @@ check_tidy() {
         2>/dev/null
 }
 python_tools() {
-    .venv/bin/python -c 'import ruff, mypy' 2>/dev/null || .venv/bin/pip install -q ruff mypy pyright pytest 'flask[async]'
+    if [ -x .venv/bin/ruff ] && .venv/bin/python -c 'import mypy, pytest, django' 2>/dev/null; then return; fi
+    .venv/bin/pip install -q ruff mypy pyright pytest 'flask[async]' django cryptography
 }
 check_ruff() { python_tools && .venv/bin/ruff check python scripts tests examples; }
 check_types() { python_tools && .venv/bin/mypy --strict python/handclasp && .venv/bin/pyright python/handclasp; }
 
-# sanitizer NAME MESON-VALUE: unit tests and the program's own under it. Python is not built with it, so its leaks and
-# the preloading that an instrumented extension needs are left out: the workers run uninstrumented.
+# sanitizer NAME MESON-VALUE: the unit tests, then the whole program, under it. Python is not built with it, so the
+# workers' extension is an ordinary one: an instrumented one could not be loaded.
 sanitizer() {
     local folder=build/$1
+    if [ ! -f build/unit/build.ninja ]; then meson setup build/unit -Dtests=enabled >/dev/null || return 1; fi
     if [ ! -f "$folder/build.ninja" ]; then
         CC=clang meson setup "$folder" -Dtests=enabled -Db_sanitize="$2" -Db_lundef=false >/dev/null || return 1
     fi
+    ninja -C build/unit >/dev/null || ninja -C build/unit || return 1
     ninja -C "$folder" >/dev/null || ninja -C "$folder" || return 1
-    meson test -C "$folder" --no-rebuild --suite unit --print-errorlogs -q
+    cp build/unit/python/_core*.so "$folder/python/" || return 1
+    meson test -C "$folder" --no-rebuild --suite unit --print-errorlogs -q || return 1
+    HANDCLASP_BUILD=$folder .venv/bin/python -m pytest -q tests/server
 }
 check_asan() { ASAN_OPTIONS=detect_leaks=1 sanitizer asan address,undefined; }
-check_tsan() { sanitizer tsan thread; }
+check_tsan() { TSAN_OPTIONS=halt_on_error=1 sanitizer tsan thread; }
 
 steps=(format includes lengths options manual clang cppcheck tidy ruff types asan tsan)
 for step in "${@:-${steps[@]}}"; do
