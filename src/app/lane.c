@@ -244,9 +244,8 @@ static int take_hello(app_lane *lane, hc_slice payload, hc_err *err)
                           "the worker speaks lane protocol %u, this program %u: install handclasp "
                           "again in the application's environment",
                           (unsigned)protocol, (unsigned)HC_LANE_PROTOCOL);
-    const hc_pool_events *e = hc_pool_get_events(lane->app->setup.pool);
     lane->state = LANE_IDLE;
-    e->lane_ready(e->arg, lane->worker->number);
+    hc_pool_lane_ready(lane->app->setup.pool, lane->worker);
     app_lane_is_idle(lane);
     return 0;
 }

@@ -101,6 +101,12 @@ void hc_pool_retire(hc_pool *p, uint32_t worker)
         p->events.worker_idle(p->events.arg, worker);
 }
 
+void hc_pool_lane_ready(hc_pool *p, hc_pool_worker *w)
+{
+    atomic_fetch_add(&w->ready, 1);
+    p->events.lane_ready(p->events.arg, w->number);
+}
+
 void hc_pool_broken(hc_pool *p, hc_pool_worker *w, const char *why)
 {
     if (!atomic_exchange(&w->broken, true))
@@ -153,4 +159,28 @@ int hc_pool_who_is_idle(const hc_pool *p, unsigned self)
         if (i != self && atomic_load(&p->threads[i].idle) > 0)
             return (int)i;
     return -1;
+}
+
+static unsigned positive(int n)
+{
+    return n > 0 ? (unsigned)n : 0;
+}
+
+hc_pool_counts hc_pool_count(hc_pool *p)
+{
+    hc_pool_counts c = {0};
+    (void)pthread_mutex_lock(&p->lock);
+    for (const hc_pool_worker *w = p->workers; w; w = w->next) {
+        /* A lane is closed alone only where its worker is done for. */
+        int ready = atomic_load(&w->ready) < w->lanes ? atomic_load(&w->ready) : w->lanes;
+        if (ready <= 0 || atomic_load(&w->retired) || atomic_load(&w->broken))
+            continue;
+        c.workers++;
+        c.lanes += (unsigned)ready;
+        c.busy += positive(atomic_load(&w->busy));
+    }
+    (void)pthread_mutex_unlock(&p->lock);
+    for (unsigned i = 0; i < HC_LIMIT_FRONT_THREADS; i++)
+        c.waiting += positive(atomic_load(&p->threads[i].waiting));
+    return c;
 }

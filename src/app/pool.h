@@ -30,6 +30,7 @@ typedef struct hc_pool_worker {
     atomic_bool retired; /* no new requests */
     atomic_bool broken;  /* reported once */
     atomic_int busy;     /* lanes with a request */
+    atomic_int ready;    /* lanes whose thread said hello */
     int lanes;           /* under the pool's lock */
     struct hc_pool_worker *next;
 } hc_pool_worker;
@@ -47,6 +48,8 @@ void hc_pool_lane_closed(hc_pool *p, hc_pool_worker *w);
 /* Marks it; each thread then closes its idle lanes. Reports it idle at once where it has no lane.
  */
 void hc_pool_retire(hc_pool *p, uint32_t worker);
+/* The thread behind one of its lanes said hello; reports it. */
+void hc_pool_lane_ready(hc_pool *p, hc_pool_worker *w);
 /* Reports a worker once, whoever finds out first. */
 void hc_pool_broken(hc_pool *p, hc_pool_worker *w, const char *why);
 
@@ -60,5 +63,14 @@ bool hc_pool_waits(const hc_pool *p, unsigned thread);
 void hc_pool_idle(hc_pool *p, unsigned thread, int change);
 /* A thread other than `self` with an idle lane, -1 where none has. */
 int hc_pool_who_is_idle(const hc_pool *p, unsigned self);
+
+/* For whoever watches the server, at one moment. */
+typedef struct hc_pool_counts {
+    unsigned workers; /* neither retired nor broken, with a thread that said hello */
+    unsigned lanes;   /* of these that said hello */
+    unsigned busy;    /* of these with a request */
+    unsigned waiting; /* requests without a lane, of all threads */
+} hc_pool_counts;
+hc_pool_counts hc_pool_count(hc_pool *p);
 
 #endif

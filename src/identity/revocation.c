@@ -445,3 +445,12 @@ hc_revocation_answer hc_revocation_check(const hc_revocation *r, X509 *cert, X50
     }
     return answer;
 }
+
+int64_t hc_revocation_until(const hc_revocation *r)
+{
+    int64_t first_s = 0;
+    for (size_t i = 0; i < r->count; i++)
+        if (i == 0 || r->issuers[i].valid_until_s < first_s)
+            first_s = r->issuers[i].valid_until_s;
+    return first_s;
+}

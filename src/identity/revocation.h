@@ -40,5 +40,7 @@ typedef struct hc_revocation_answer {
 /* Of `cert`, which the chain says was issued by `issuer`. */
 hc_revocation_answer hc_revocation_check(const hc_revocation *r, X509 *cert, X509 *issuer,
                                          int64_t now_s) HC_MUST_CHECK;
+/* When the first of the lists goes out of date; 0 where there is none. */
+int64_t hc_revocation_until(const hc_revocation *r);
 
 #endif

@@ -270,3 +270,8 @@ const STACK_OF(X509) * hc_trust_cas(const hc_trust *t)
 {
     return t->cas;
 }
+
+int64_t hc_trust_crl_until(const hc_trust *t)
+{
+    return t->revocation ? hc_revocation_until(t->revocation) : 0;
+}

@@ -40,6 +40,8 @@ uint64_t hc_trust_generation(const hc_trust *t);
 const STACK_OF(X509_NAME) * hc_trust_names(const hc_trust *t);
 /* The CA certificates themselves, for `check-config` and warnings about their end. Borrowed. */
 const STACK_OF(X509) * hc_trust_cas(const hc_trust *t);
+/* When the first of the CRLs goes out of date, in seconds since 1970; 0 where there is none. */
+int64_t hc_trust_crl_until(const hc_trust *t);
 
 /* Decides; fills in every field of `out`. Returns 0 whatever the verdict; negative (memory,
  * OpenSSL) means that no decision was possible, and `out` is then HC_VERDICT_STATUS_UNKNOWN: fail

@@ -245,6 +245,9 @@ void conn_response_sent(hc_conn *c)
 {
     hc_access_log *log = c->loop->shared->access;
     const hc_request *r = &c->decoder.request;
+    uint64_t duration_us = hc_clock_monotonic_us() - c->response.began_us;
+    if (c->response.active)
+        hc_metrics_request(&c->loop->metrics, c->response.status, duration_us);
     if (log && c->response.active)
         hc_access_log_write(log, &(hc_access_entry){
                                      .request = c->response.has_request ? r : NULL,
@@ -253,7 +256,7 @@ void conn_response_sent(hc_conn *c)
                                      .verdict = &c->who.verdict,
                                      .status = c->response.status,
                                      .body_bytes = c->response.body_bytes,
-                                     .duration_us = hc_clock_monotonic_us() - c->response.began_us,
+                                     .duration_us = duration_us,
                                      .pid = (unsigned)getpid(),
                                  });
     c->response = (hc_response_state){0};

@@ -173,6 +173,7 @@ static void established(hc_conn *c)
     X509_free(c->who.presented);
     c->who.presented = NULL;
     describe_connection(c);
+    hc_metrics_handshake(&c->loop->metrics, c->peer.tls_resumed);
     conn_enter(c, CONN_HEAD);
     conn_deadline(c, conn_settings(c)->header_timeout_ms);
 }

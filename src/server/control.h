@@ -24,6 +24,7 @@ typedef enum hc_control_type {
     HC_CONTROL_LANE = 3,   /* worker, fd: a lane to a thread of this worker */
     HC_CONTROL_RETIRE = 4, /* worker: no new request to it */
     HC_CONTROL_DRAIN = 5,  /* grace_ms: finish; answered by DRAINED */
+    HC_CONTROL_STATUS = 6, /* answered by STATUS_IS */
     /* front to supervisor */
     HC_CONTROL_CONFIG_OK = 16,
     HC_CONTROL_CONFIG_BAD = 17,    /* text: why; what was in force stays */
@@ -31,6 +32,7 @@ typedef enum hc_control_type {
     HC_CONTROL_WORKER_BROKEN = 19, /* worker, text: hung, or broke the protocol */
     HC_CONTROL_WORKER_IDLE = 20,   /* worker: retired, and its last lane is closed */
     HC_CONTROL_DRAINED = 21,
+    HC_CONTROL_STATUS_IS = 22, /* text: one JSON object */
 } hc_control_type;
 
 typedef struct hc_control_message {

@@ -95,7 +95,8 @@ static int open_shared(hc_front *f, const hc_settings *s, hc_err *err)
         hc_session_config config = {.entries = (size_t)s->session_cache,
                                     .bytes = HC_LIMIT_SESSION_BYTES_DEFAULT,
                                     .attachment_ref = hc_ticket_ref,
-                                    .attachment_unref = hc_ticket_unref};
+                                    .attachment_unref = hc_ticket_unref,
+                                    .attachment_bytes = hc_ticket_bytes};
         rc = hc_session_store_new(&config, &f->shared.sessions, err);
     }
     return rc;
@@ -239,6 +240,7 @@ static void take_drain(void *arg)
 void hc_front_drain(hc_front *f, uint64_t grace_ms)
 {
     atomic_store(&f->shared.loops_draining, f->loop_count);
+    atomic_store(&f->shared.draining, true);
     for (unsigned i = 0; i < f->loop_count; i++) {
         drain_order *o = hc_alloc(sizeof *o);
         if (o)
@@ -246,6 +248,18 @@ void hc_front_drain(hc_front *f, uint64_t grace_ms)
         if (!o || !hc_loop_post(&f->loops[i], take_drain, o))
             hc_free(o);
     }
+}
+
+int hc_front_status(hc_front *f, hc_buf *out)
+{
+    hc_metrics_sum sum;
+    if (!f->started) {
+        sum =
+            (hc_metrics_sum){.gauges = {.generation = f->live->generation, .ends = f->live->ends}};
+        return hc_metrics_json(&sum, out);
+    }
+    hc_loops_measure(f->loops, f->live, &sum);
+    return hc_metrics_json(&sum, out);
 }
 
 void hc_front_free(hc_front *f)

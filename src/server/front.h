@@ -35,6 +35,8 @@ int hc_front_add_lane(hc_front *f, uint32_t worker, int fd, hc_err *err) HC_MUST
 void hc_front_retire_worker(hc_front *f, uint32_t worker);
 /* Accept no more, finish what runs, close the idle, at most `grace_ms`; then events.drained. */
 void hc_front_drain(hc_front *f, uint64_t grace_ms);
+/* What is going on, as one JSON object: see hc_metrics_json. After the first hc_front_configure. */
+int hc_front_status(hc_front *f, hc_buf *out) HC_MUST_CHECK;
 /* Stops the threads and frees all. */
 void hc_front_free(hc_front *f);
 

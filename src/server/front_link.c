@@ -144,6 +144,9 @@ static void dispatch(hc_front_link *l, const hc_control_message *m)
     case HC_CONTROL_DRAINED:
         l->hooks.drained(l->hooks.arg);
         break;
+    case HC_CONTROL_STATUS_IS:
+        l->hooks.status(l->hooks.arg, m->text);
+        break;
     default:
         if (m->fd >= 0)
             (void)close(m->fd);
@@ -260,6 +263,23 @@ void hc_front_link_retire(hc_front_link *l, uint32_t worker)
         l, &(hc_control_message){.type = HC_CONTROL_RETIRE, .worker = worker, .fd = -1}, &err);
     if (rc != 0 && l->open)
         lose_channel(l, err.text);
+}
+
+bool hc_front_link_ask_status(hc_front_link *l)
+{
+    hc_err err = {0};
+    return l->open &&
+           send_message(l, &(hc_control_message){.type = HC_CONTROL_STATUS, .fd = -1}, &err) == 0;
+}
+
+const char *hc_front_state_name(hc_front_state state)
+{
+    static const char *const names[] = {
+        [HC_FRONT_DOWN] = "down",         [HC_FRONT_STARTING] = "starting",
+        [HC_FRONT_SERVING] = "serving",   [HC_FRONT_CHANGING] = "changing",
+        [HC_FRONT_DRAINING] = "draining", [HC_FRONT_ENDING] = "ending",
+    };
+    return names[state];
 }
 
 bool hc_front_link_drain(hc_front_link *l, uint64_t grace_ms)

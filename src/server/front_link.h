@@ -34,6 +34,9 @@ typedef enum hc_front_change {
 /* The table of allowed transitions. False leaves `state` as it is. */
 bool hc_front_state_change(hc_front_state *state, hc_front_change change);
 
+/* "serving" … */
+const char *hc_front_state_name(hc_front_state state);
+
 typedef struct hc_front_link_hooks {
     void *arg;
     void (*configured)(void *arg, const char *refused); /* refused: why, or NULL */
@@ -41,6 +44,7 @@ typedef struct hc_front_link_hooks {
     void (*worker_broken)(void *arg, uint32_t worker, const char *why);
     void (*worker_idle)(void *arg, uint32_t worker);
     void (*drained)(void *arg);
+    void (*status)(void *arg, hc_slice json);
     void (*exited)(void *arg, int wait_status);
 } hc_front_link_hooks;
 
@@ -67,6 +71,8 @@ int hc_front_link_reconfigure(hc_front_link *l, int config_fd, hc_err *err) HC_M
 int hc_front_link_listen(hc_front_link *l, int fd, hc_err *err) HC_MUST_CHECK;
 int hc_front_link_lane(hc_front_link *l, uint32_t worker, int fd, hc_err *err) HC_MUST_CHECK;
 void hc_front_link_retire(hc_front_link *l, uint32_t worker);
+/* Asks; hooks.status brings the answer. False where nobody is there to ask. */
+bool hc_front_link_ask_status(hc_front_link *l);
 /* False where it cannot: not serving. */
 bool hc_front_link_drain(hc_front_link *l, uint64_t grace_ms) HC_MUST_CHECK;
 /* Closes the control channel: the front exits by itself. */

@@ -125,6 +125,15 @@ static int take_fd(front_process *p, const hc_control_message *m, hc_err *err)
     return 0;
 }
 
+static void tell_status(front_process *p)
+{
+    hc_buf text = hc_buf_init(HC_CONTROL_TEXT_MAX);
+    if (p->front && hc_front_status(p->front, &text) == 0)
+        post(p, &(hc_control_message){
+                    .type = HC_CONTROL_STATUS_IS, .text = hc_buf_slice(&text), .fd = -1});
+    hc_buf_done(&text);
+}
+
 static int obey(front_process *p, const hc_control_message *m, hc_err *err)
 {
     switch (m->type) {
@@ -143,6 +152,9 @@ static int obey(front_process *p, const hc_control_message *m, hc_err *err)
             hc_front_drain(p->front, m->grace_ms);
         else
             on_drained(p);
+        return 0;
+    case HC_CONTROL_STATUS:
+        tell_status(p);
         return 0;
     default:
         return hc_err_set(err, HC_EFORMAT, "control message %u is not for the front",

@@ -89,3 +89,8 @@ int hc_listeners_text(const hc_listeners *l, hc_buf *out)
     }
     return rc;
 }
+
+int hc_listeners_one_text(const hc_listeners *l, size_t index, hc_buf *out)
+{
+    return add_address(out, l->fds[index]);
+}

@@ -16,5 +16,7 @@ int hc_listeners_open(hc_listeners *l, const hc_settings *settings, hc_err *err)
 void hc_listeners_done(hc_listeners *l);
 /* "https://127.0.0.1:8443, https://[::1]:8443". */
 int hc_listeners_text(const hc_listeners *l, hc_buf *out) HC_MUST_CHECK;
+/* One of them. */
+int hc_listeners_one_text(const hc_listeners *l, size_t index, hc_buf *out) HC_MUST_CHECK;
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "lane/frame.h"
 #include "server/options.h"
+#include "x509/text.h"
 #include "x509/variables.h"
 
 static hc_slice bytes_of(const hc_file_bytes *f)
@@ -138,6 +139,27 @@ static int copy_settings(const hc_settings *from, hc_settings *to, hc_err *err)
     return rc;
 }
 
+static int64_t end_of(X509 *x)
+{
+    int64_t end_s = 0;
+    return hc_asn1_time(X509_get0_notAfter(x), &end_s, NULL) == 0 ? end_s : 0;
+}
+
+static void find_ends(hc_live *live)
+{
+    hc_cert_ends *e = &live->ends;
+    e->server_s = end_of(hc_tls_context_certificate(live->tls));
+    if (!live->trust)
+        return;
+    const STACK_OF(X509) *cas = hc_trust_cas(live->trust);
+    for (int i = 0; i < sk_X509_num(cas); i++) {
+        int64_t end_s = end_of(sk_X509_value(cas, i));
+        if (i == 0 || end_s < e->ca_s)
+            e->ca_s = end_s;
+    }
+    e->crl_s = hc_trust_crl_until(live->trust);
+}
+
 int hc_live_new(const hc_settings *settings, const hc_files *files, uint64_t generation,
                 const hc_tls_hooks *hooks, hc_live **out, hc_err *err)
 {
@@ -160,6 +182,7 @@ int hc_live_new(const hc_settings *settings, const hc_files *files, uint64_t gen
         hc_live_unref(live);
         return rc;
     }
+    find_ends(live);
     *out = live;
     return 0;
 }

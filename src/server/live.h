@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "identity/trust.h"
+#include "server/metrics.h"
 #include "server/settings.h"
 #include "tls/context.h"
 #include "x509/cert.h"
@@ -20,6 +21,7 @@ typedef struct hc_live {
     hc_tls_context *tls;
     hc_trust *trust; /* NULL where no mode asks for a certificate */
     uint64_t generation;
+    hc_cert_ends ends;
     hc_buf server_frame; /* an encoded SERVER frame for lanes */
 } hc_live;
 

@@ -166,6 +166,27 @@ hc_slice hc_loop_date(hc_loop *loop)
     return hc_slice_text(loop->date);
 }
 
+void hc_loops_measure(const hc_loop *all, const hc_live *live, hc_metrics_sum *out)
+{
+    const hc_shared *s = all->shared;
+    hc_pool_counts pool = hc_pool_count(s->pool);
+    hc_session_stats sessions =
+        s->sessions ? hc_session_store_stats(s->sessions) : (hc_session_stats){0};
+    *out = (hc_metrics_sum){.gauges = {.generation = live->generation,
+                                       .connections = atomic_load(&s->connections),
+                                       .connections_ever = atomic_load(&s->connections_ever),
+                                       .sessions = sessions.entries,
+                                       .session_bytes = sessions.bytes,
+                                       .workers = pool.workers,
+                                       .lanes = pool.lanes,
+                                       .busy = pool.busy,
+                                       .waiting = pool.waiting,
+                                       .draining = atomic_load(&s->draining),
+                                       .ends = live->ends}};
+    for (unsigned i = 0; i < s->loop_count; i++)
+        hc_metrics_sum_add(out, &all[i].metrics);
+}
+
 /* ---- accepting ---- */
 
 static void on_connection(uv_poll_t *poll, int status, int events);

@@ -10,6 +10,7 @@
 #include "server/access_log.h"
 #include "server/front.h"
 #include "server/live.h"
+#include "server/metrics.h"
 #include "tls/session.h"
 
 typedef struct hc_conn hc_conn;
@@ -27,6 +28,7 @@ typedef struct hc_shared {
     atomic_uint_fast64_t connections;      /* open now */
     unsigned loop_count;
     atomic_uint loops_draining;
+    atomic_bool draining;
 } hc_shared;
 
 typedef struct hc_message hc_message;
@@ -48,7 +50,8 @@ typedef struct hc_loop {
     size_t listener_count;
     bool listening, draining, drained;
     hc_conn *connections; /* newest first */
-    int64_t date_s;       /* second of `date` */
+    hc_metrics metrics;
+    int64_t date_s; /* second of `date` */
     char date[30];
     uint8_t scratch[HC_LOOP_SCRATCH]; /* of one read, or one piece of a file */
 } hc_loop;
@@ -61,6 +64,9 @@ void hc_loop_stop(hc_loop *loop);
 /* Runs `run(arg)` on the loop's thread, in order. False (and nothing is run) once it has ended or
  * without memory. */
 bool hc_loop_post(hc_loop *loop, void (*run)(void *arg), void *arg);
+
+/* All threads' counters, and what stands beside them. Any thread. */
+void hc_loops_measure(const hc_loop *all, const hc_live *live, hc_metrics_sum *out);
 
 /* On the loop's own thread: */
 void hc_loop_configure(hc_loop *loop, hc_live *live); /* takes the reference */

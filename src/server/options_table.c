@@ -109,6 +109,10 @@ static const hc_option table[] = {
      .help = "Permissions that files made by workers do not get, in octal."},
     {.name = "pid", .alias = "pidfile", .letter = 'p', .type = HC_OPTION_TEXT, IN(pidfile), .value = "FILE",
      .section = processes, .help = "Write the supervisor's process number here."},
+    {.name = "control-socket", .type = HC_OPTION_TEXT, IN(control_socket), .value = "FILE",
+     .initial_help = "run/control.sock in the state folder, where there is one", .section = processes,
+     .help = "The socket by which `handclasp status` and `handclasp reload` find this server. Open to root and to the "
+             "user who starts the server."},
     {.name = "worker-tmp-dir", .type = HC_OPTION_TEXT, .flags = RELOADABLE, IN(worker_tmp_dir), .value = "DIR",
      .initial_help = "TMPDIR, or /tmp", .section = processes,
      .help = "Folder for bodies of requests and responses that do not fit into memory."},

@@ -49,7 +49,8 @@ static int make_all_absolute(hc_settings *s, hc_err *err)
                       &s->worker_tmp_dir,
                       &s->access_logfile,
                       &s->error_logfile,
-                      &s->pidfile};
+                      &s->pidfile,
+                      &s->control_socket};
     hc_strings *lists[] = {&s->ca_certs, &s->crl};
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < HC_COUNT(paths); i++)

@@ -22,6 +22,7 @@
 
 #define NAME_BUFFER_MAX (1u << 20)
 #define GROUPS_MAX      65536
+#define OPEN_FILES_MAX  1048576u
 
 typedef enum stage {
     STAGE_SIGNALS,
@@ -190,6 +191,16 @@ void hc_identity_done(hc_identity *i)
 {
     hc_free(i->groups);
     *i = (hc_identity){0};
+}
+
+void hc_spawn_raise_open_files(struct rlimit *before)
+{
+    if (getrlimit(RLIMIT_NOFILE, before) != 0)
+        *before = (struct rlimit){1024, 4096};
+    struct rlimit raised = *before;
+    raised.rlim_cur = raised.rlim_max < OPEN_FILES_MAX ? raised.rlim_max : OPEN_FILES_MAX;
+    if (raised.rlim_cur > before->rlim_cur)
+        (void)setrlimit(RLIMIT_NOFILE, &raised);
 }
 
 static bool is_program(const char *path)

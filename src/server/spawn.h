@@ -46,6 +46,10 @@ typedef struct hc_spawn {
 
 int hc_spawn_run(const hc_spawn *s, pid_t *out, hc_err *err) HC_MUST_CHECK;
 
+/* A connection is a descriptor: as many as may be. `before` is for children that are not ours:
+ * some programs close or select all they may. */
+void hc_spawn_raise_open_files(struct rlimit *before);
+
 /* A program by path or, without a slash in it, through PATH. `out` is the caller's. */
 int hc_spawn_find(const char *program, char **out, hc_err *err) HC_MUST_CHECK;
 

@@ -3,25 +3,26 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/resource.h>
 #include <unistd.h>
 #include <uv.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "server/control_socket.h"
 #include "server/front_link.h"
 #include "server/listeners.h"
+#include "server/log_file.h"
 #include "server/notify.h"
+#include "server/status.h"
 #include "server/supervisor_plan.h"
 #include "server/watch.h"
 #include "server/workers.h"
 
 extern char **environ;
 
-#define OPEN_FILES_MAX 1048576u
-#define EXIT_MS        5000 /* for a front or worker that has nothing left to do */
-#define EXIT_LEAST_MS  1000
-#define SLACK_MS       2000 /* for the front to say that it is drained, beyond the grace it was given */
+#define EXIT_MS       5000 /* for a front or worker that has nothing left to do */
+#define EXIT_LEAST_MS 1000
+#define SLACK_MS      2000 /* for the front to say that it is drained, beyond the grace it was given */
 #define FRONT_PAUSE_MS                                                                             \
     50 /* before a front that died is started again: its channel is closed by then */
 
@@ -45,6 +46,9 @@ typedef struct supervisor {
     hc_serve_args next_flags;
     hc_plan next_plan; /* sent to the front, not yet answered */
     bool next_pending, reload_again;
+    uint64_t reloads_begun, reloads_adopted; /* numbers of the last ones */
+    hc_control_socket *control;
+    int64_t started_s;
     hc_log log;
     struct rlimit open_files; /* as it was: for the workers */
     uv_loop_t loop;
@@ -137,6 +141,12 @@ static void on_drained(void *arg)
 
 /* --- the front --- */
 
+static void refuse_reload(supervisor *s, const char *why)
+{
+    hc_log_text(&s->log, HC_LOG_ERROR, "reload refused, what was in force stays: %s", why);
+    hc_control_socket_tell_reload(s->control, s->reloads_begun, s->reloads_begun, why);
+}
+
 static int copy_fd(int fd, hc_err *err)
 {
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -184,6 +194,8 @@ static void forget_next(supervisor *s)
 
 static void lose_front_while_serving(supervisor *s)
 {
+    if (s->next_pending)
+        refuse_reload(s, "the front died over it");
     forget_next(s);
     if (s->args->lane_count) {
         hc_log_text(&s->log, HC_LOG_ERROR,
@@ -386,12 +398,16 @@ static void on_first_configured(supervisor *s)
 static void on_reload(supervisor *s)
 {
     hc_err err = {0};
-    if (s->phase != PHASE_SERVING)
+    if (s->phase != PHASE_SERVING) {
+        hc_control_socket_tell_reload(s->control, 0, UINT64_MAX,
+                                      "the server is starting or ending");
         return;
+    }
     if (s->next_pending || s->front.state != HC_FRONT_SERVING) {
         s->reload_again = true;
         return;
     }
+    s->reloads_begun++;
     hc_log_text(&s->log, HC_LOG_INFO, "reloading");
     int rc = hc_serve_args_again(&s->flags, environ, &s->next_flags, &err);
     if (rc == 0) {
@@ -405,7 +421,7 @@ static void on_reload(supervisor *s)
             rc = hc_front_link_reconfigure(&s->front, rc, &err);
     }
     if (rc != 0) {
-        hc_log_text(&s->log, HC_LOG_ERROR, "reload refused, what was in force stays: %s", err.text);
+        refuse_reload(s, err.text);
         forget_next(s);
     }
 }
@@ -419,10 +435,13 @@ static void adopt_next(supervisor *s)
     s->flags = s->next_flags;
     s->log.level = s->plan.settings.log_level;
     s->log.json = s->plan.settings.log_json;
+    s->reloads_adopted = s->reloads_begun;
     hc_log_text(&s->log, HC_LOG_INFO, "the new configuration is in force");
     if (s->plan.with_workers)
         hc_workers_roll(s->pool, &s->plan.command, s->plan.settings.workers,
                         s->plan.settings.graceful_timeout_ms);
+    else
+        hc_control_socket_tell_reload(s->control, 0, s->reloads_adopted, NULL);
 }
 
 static void on_rolled(void *arg, bool all_new)
@@ -432,6 +451,11 @@ static void on_rolled(void *arg, bool all_new)
         hc_log_text(&s->log, HC_LOG_INFO, "the new workers serve, the old ones finish");
     else
         hc_log_text(&s->log, HC_LOG_ERROR, "the new workers failed, the old ones serve on");
+    hc_control_socket_tell_reload(
+        s->control, 0, s->reloads_adopted,
+        all_new ? NULL
+                : "options and certificates are in force, but the new workers failed, and the old "
+                  "ones serve on; the log says why");
 }
 
 static void on_configured(void *arg, const char *refused)
@@ -439,8 +463,7 @@ static void on_configured(void *arg, const char *refused)
     supervisor *s = arg;
     if (s->next_pending) {
         if (refused) {
-            hc_log_text(&s->log, HC_LOG_ERROR, "reload refused, what was in force stays: %s",
-                        refused);
+            refuse_reload(s, refused);
             forget_next(s);
         } else {
             adopt_next(s);
@@ -460,6 +483,76 @@ static void on_configured(void *arg, const char *refused)
         s->reload_again = false;
         on_reload(s);
     }
+}
+
+/* --- who asks --- */
+
+static void tell_status(supervisor *s, hc_slice front_says)
+{
+    static const char *const phases[] = {[PHASE_STARTING] = "starting",
+                                         [PHASE_SERVING] = "serving",
+                                         [PHASE_DRAINING] = "draining",
+                                         [PHASE_STOPPING] = "stopping"};
+    hc_status status = {.phase = phases[s->phase],
+                        .started_s = s->started_s,
+                        .plan = &s->plan,
+                        .listeners = &s->listeners,
+                        .front = &s->front,
+                        .workers = s->pool_started ? s->pool : NULL,
+                        .front_says = front_says};
+    hc_buf line = hc_buf_init(HC_CONTROL_ANSWER_BYTES);
+    if (hc_status_write(&status, &line) == 0)
+        hc_control_socket_tell_status(s->control, hc_buf_slice(&line));
+    hc_buf_done(&line);
+}
+
+static void on_front_status(void *arg, hc_slice json)
+{
+    tell_status(arg, json);
+}
+
+static void on_status_wanted(void *arg, bool late)
+{
+    supervisor *s = arg;
+    if (late || !hc_front_link_ask_status(&s->front))
+        tell_status(s, HC_SLICE_NONE);
+}
+
+static uint64_t on_next_reload(void *arg)
+{
+    return ((supervisor *)arg)->reloads_begun + 1;
+}
+
+static void on_reload_wanted(void *arg)
+{
+    on_reload(arg);
+}
+
+/* Where none was asked for by name the server runs without, rather than not at all. */
+static int open_control_socket(supervisor *s, hc_err *err)
+{
+    const hc_settings *set = &s->plan.settings;
+    hc_control_socket_hooks hooks = {s, on_status_wanted, on_next_reload, on_reload_wanted};
+    hc_buf path = hc_buf_init(HC_LIMIT_LOG_LINE);
+    int rc = 0;
+    if (set->control_socket)
+        rc = hc_buf_add_text(&path, set->control_socket);
+    else if (!set->state || access(set->state, F_OK) != 0)
+        return 0;
+    else
+        rc = hc_buf_printf(&path, "%s/" HC_CONTROL_SOCKET_NAME, set->state);
+    if (rc == 0)
+        rc = hc_buf_add_byte(&path, 0);
+    rc = rc == 0 ? hc_control_socket_open((const char *)path.at, &s->loop, &s->log, &hooks,
+                                          &s->control, err)
+                 : hc_err_set(err, -rc, "the path of the control socket is too long");
+    hc_buf_done(&path);
+    if (rc == 0 || set->control_socket)
+        return rc == 0 ? 0 : hc_err_context(err, "--control-socket");
+    hc_log_text(&s->log, HC_LOG_WARNING,
+                "no control socket, so status and reload will not find this server: %s", err->text);
+    *err = (hc_err){0};
+    return 0;
 }
 
 static void on_source_changed(void *arg)
@@ -541,30 +634,6 @@ static void on_parent(uv_poll_t *handle, int status, int events)
 
 /* --- setting up and clearing away --- */
 
-static int redirect_log(const char *path, hc_err *err)
-{
-    if (!path || strcmp(path, "-") == 0)
-        return 0;
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-    if (fd < 0)
-        return hc_err_errno(err, errno, "--error-logfile %s", path);
-    int rc = dup2(fd, 2) < 0 ? hc_err_errno(err, errno, "--error-logfile %s", path) : 0;
-    (void)close(fd);
-    return rc;
-}
-
-/* A connection is a descriptor; workers get the limit as it was, since some programs close or
- * select all they may. */
-static void raise_open_files(supervisor *s)
-{
-    if (getrlimit(RLIMIT_NOFILE, &s->open_files) != 0)
-        s->open_files = (struct rlimit){1024, 4096};
-    struct rlimit raised = s->open_files;
-    raised.rlim_cur = raised.rlim_max < OPEN_FILES_MAX ? raised.rlim_max : OPEN_FILES_MAX;
-    if (raised.rlim_cur > s->open_files.rlim_cur)
-        (void)setrlimit(RLIMIT_NOFILE, &raised);
-}
-
 static int open_signals(supervisor *s, hc_err *err)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN};
@@ -607,6 +676,8 @@ static int open_sockets(supervisor *s, hc_err *err)
         rc = hc_pidfile_write(set->pidfile, err);
         s->pidfile_written = rc == 0;
     }
+    if (rc == 0)
+        rc = open_control_socket(s, err);
     if (rc == 0 && set->reload && s->plan.with_workers)
         rc = hc_watch_start(&s->watch, &s->loop, set, on_source_changed, s, err);
     return rc;
@@ -632,8 +703,9 @@ static int open_all(supervisor *s, hc_err *err)
                                  .worker_broken = on_worker_broken,
                                  .worker_idle = on_worker_idle,
                                  .drained = on_drained,
+                                 .status = on_front_status,
                                  .exited = on_front_exited};
-    raise_open_files(s);
+    hc_spawn_raise_open_files(&s->open_files);
     hc_front_link_init(&s->front, &s->loop, &s->log, &hooks);
     (void)uv_timer_init(&s->loop, &s->timer); /* cannot fail */
     s->timer.data = s;
@@ -646,7 +718,7 @@ static int open_all(supervisor *s, hc_err *err)
     if (rc == 0)
         rc = hc_plan_make(&s->plan, s->args, &s->log, err);
     if (rc == 0)
-        rc = redirect_log(s->plan.settings.error_logfile, err);
+        rc = hc_log_file_redirect(s->plan.settings.error_logfile, 2, err);
     if (rc == 0)
         rc = open_inherited(s, err);
     if (rc == 0)
@@ -664,6 +736,7 @@ static void close_handle(uv_handle_t *handle, void *arg)
 static void close_all(supervisor *s)
 {
     hc_watch_stop(&s->watch);
+    hc_control_socket_close(s->control);
     hc_front_link_kill(&s->front);
     if (s->pool)
         hc_workers_close(s->pool);
@@ -671,6 +744,7 @@ static void close_all(supervisor *s)
     (void)uv_run(&s->loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&s->loop);
     hc_workers_free(s->pool);
+    hc_control_socket_free(s->control);
     hc_listeners_done(&s->listeners);
     if (s->pidfile_written)
         hc_pidfile_remove(s->plan.settings.pidfile);
@@ -682,6 +756,7 @@ static void close_all(supervisor *s)
 int hc_supervise(const hc_serve_args *args)
 {
     supervisor s = {.args = args,
+                    .started_s = hc_clock_wall_s(),
                     .plan = {.config_fd = -1},
                     .next_plan = {.config_fd = -1},
                     .log = {.fd = 2,

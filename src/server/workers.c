@@ -22,7 +22,7 @@ typedef struct worker {
     unsigned generation;
     hc_worker_state state;
     pid_t pid;
-    uint64_t ready_ms;
+    uint64_t started_ms, ready_ms;
     uint64_t deadline_ms; /* 0: none */
     bool broken;          /* killed for what it did, not because it was done with */
 } worker;
@@ -67,6 +67,16 @@ bool hc_worker_state_change(hc_worker_state *state, hc_worker_change change)
         return false;
     *state = (hc_worker_state)next;
     return true;
+}
+
+const char *hc_worker_state_name(hc_worker_state state)
+{
+    static const char *const names[] = {
+        [HC_WORKER_STARTING] = "starting", [HC_WORKER_READY] = "ready",
+        [HC_WORKER_LEAVING] = "leaving",   [HC_WORKER_RETIRING] = "retiring",
+        [HC_WORKER_KILLED] = "killed",
+    };
+    return names[state];
 }
 
 uint64_t hc_worker_backoff_ms(uint64_t last_ms, uint64_t served_ms)
@@ -181,6 +191,7 @@ static int add_worker(hc_workers *p, worker **out, hc_err *err)
     w->pool = p;
     w->number = ++p->last_number;
     w->generation = p->generation;
+    w->started_ms = hc_clock_monotonic_ms();
     p->at[p->count++] = w;
     *out = w;
     return 0;
@@ -625,4 +636,13 @@ void hc_workers_stop(hc_workers *p, uint64_t within_ms)
     p->frozen = p->stopping = true;
     all_retire(p, within_ms);
     reconcile(p);
+}
+
+void hc_workers_each(const hc_workers *p, void (*one)(void *arg, const hc_worker_facts *facts),
+                     void *arg)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        const worker *w = p->at[i];
+        one(arg, &(hc_worker_facts){w->number, w->pid, w->state, w->started_ms, w->ready_ms});
+    }
 }

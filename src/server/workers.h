@@ -31,6 +31,9 @@ typedef enum hc_worker_change {
  * `state` as it is. */
 bool hc_worker_state_change(hc_worker_state *state, hc_worker_change change);
 
+/* "ready" … */
+const char *hc_worker_state_name(hc_worker_state state);
+
 /* After how long the next try, given the last pause and how long the one that died had served (0:
  * it never did). */
 uint64_t hc_worker_backoff_ms(uint64_t last_ms, uint64_t served_ms);
@@ -84,6 +87,14 @@ void hc_workers_resume(hc_workers *p);
 void hc_workers_freeze(hc_workers *p);
 /* All are to exit, at the latest `within_ms` from now (0: now); then hooks.empty. */
 void hc_workers_stop(hc_workers *p, uint64_t within_ms);
+typedef struct hc_worker_facts {
+    uint32_t number;
+    pid_t pid;
+    hc_worker_state state;
+    uint64_t started_ms, ready_ms; /* by the monotonic clock; 0: not yet */
+} hc_worker_facts;
+void hc_workers_each(const hc_workers *p, void (*one)(void *arg, const hc_worker_facts *facts),
+                     void *arg);
 /* After SIGCHLD. */
 void hc_workers_reap(hc_workers *p);
 
