@@ -274,32 +274,55 @@ static void read_requests(hc_conn *c)
     }
 }
 
-/* The header stands in front of TLS: it is looked at where it is, and only its own octets are
- * taken. */
+static void no_proxy_header(hc_conn *c, const char *reason)
+{
+    hc_log_event(c->loop->shared->log, HC_LOG_WARNING, "no PROXY header",
+                 (hc_log_field[]){{"address", hc_slice_text(c->address)},
+                                  {"reason", hc_slice_text(reason)},
+                                  {NULL, HC_SLICE_NONE}});
+    conn_enter(c, CONN_CLOSED);
+}
+
+/* The header stands in front of TLS: only its own octets are taken. An incomplete one is taken as
+ * far as it goes, since what stays in the socket makes it readable without end. */
+static int take_proxy_header(hc_conn *c, hc_slice peeked, hc_proxy *proxy, hc_err *err)
+{
+    uint8_t dropped[HC_LIMIT_PROXY_HEADER];
+    size_t before = c->ahead.size, header_size = 0;
+    if (hc_buf_add(&c->ahead, peeked) != 0)
+        return hc_err_set(err, HC_ENOMEM, "no memory");
+    int rc = hc_proxy_decode(hc_buf_slice(&c->ahead), &header_size, proxy, err);
+    if (rc != 0 && rc != -HC_EAGAIN)
+        return rc;
+    size_t size = rc == 0 ? header_size - before : peeked.size;
+    if (recv(c->fd, dropped, size, 0) != (ssize_t)size)
+        return hc_err_set(err, HC_EIO, "the header cannot be read");
+    if (rc == -HC_EAGAIN && c->ahead.size >= HC_LIMIT_PROXY_HEADER)
+        return hc_err_set(err, HC_EFORMAT, "longer than %d octets", HC_LIMIT_PROXY_HEADER);
+    return rc;
+}
+
 static void read_proxy_header(hc_conn *c)
 {
     uint8_t bytes[HC_LIMIT_PROXY_HEADER];
     hc_err err = {0};
     hc_proxy proxy;
-    size_t consumed = 0;
-    ssize_t n = recv(c->fd, bytes, sizeof bytes, MSG_PEEK);
+    ssize_t n = recv(c->fd, bytes, sizeof bytes - c->ahead.size, MSG_PEEK);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    int rc = n > 0 ? hc_proxy_decode(hc_slice_of(bytes, (size_t)n), &consumed, &proxy, &err)
-                   : -HC_ECLOSED;
-    if (rc == -HC_EAGAIN && (size_t)n < sizeof bytes)
-        return;
-    if (rc == 0)
-        rc = recv(c->fd, bytes, consumed, 0) == (ssize_t)consumed ? 0 : -HC_EIO;
-    if (rc != 0) {
-        if (n > 0)
-            hc_log_event(c->loop->shared->log, HC_LOG_WARNING, "no PROXY header",
-                         (hc_log_field[]){{"address", hc_slice_text(c->address)},
-                                          {"reason", hc_slice_text(err.text)},
-                                          {NULL, HC_SLICE_NONE}});
+    if (n <= 0) {
         conn_enter(c, CONN_CLOSED);
         return;
     }
+    int rc = take_proxy_header(c, hc_slice_of(bytes, (size_t)n), &proxy, &err);
+    if (rc == -HC_EAGAIN)
+        return;
+    if (rc != 0) {
+        no_proxy_header(c, err.text);
+        return;
+    }
+    hc_buf_done(&c->ahead);
+    c->ahead = hc_buf_init(HC_LOOP_SCRATCH + HC_LIMIT_PIPELINE_BYTES);
     if (proxy.known) {
         hc_address_text(&proxy.source, c->address, &c->peer.port);
         hc_address_text(&proxy.destination, c->server_address, &c->peer.server_port);
