@@ -43,6 +43,7 @@ class Lane:
         """Says hello, then answers requests until the front closes the lane or stop() is called.
 
         Raises:
+            KeyboardInterrupt: after ^C, or from the application; serve() may be called again.
             RuntimeError: the front broke the protocol.
             OSError: the descriptor failed.
         """

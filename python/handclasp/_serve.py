@@ -268,7 +268,14 @@ class Server:
 def _serve_lane(lane: Lane) -> None:
     # The front's end, and with it every request's, is what closes a lane.
     try:
-        lane.serve()
+        while True:
+            try:
+                lane.serve()
+                break
+            except KeyboardInterrupt:
+                # ^C goes to the main thread: this one was raised by a view, and ends its request
+                # alone. Without the lane the next client would wait for one.
+                continue
     except OSError as problem:
         print(f"handclasp: a lane broke: {problem}", file=sys.stderr)
     finally:

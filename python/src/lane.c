@@ -122,10 +122,14 @@ static int on_frame(hcp_lane *lane, const hc_lane_header *header, hc_slice paylo
 /* Until the front closes the lane (0), or -1 with an exception. */
 static int serve(hcp_lane *lane)
 {
-    if (hc_lane_add_hello(&lane->channel.out) != 0) {
+    /* Serving goes on after a KeyboardInterrupt where the caller wants it to: the lane is as
+     * before.
+     */
+    if (!lane->greeted && hc_lane_add_hello(&lane->channel.out) != 0) {
         PyErr_NoMemory();
         return -1;
     }
+    lane->greeted = true;
     int rc = hcp_lane_flush(lane);
     while (rc == 0 && !lane->gone) {
         hc_lane_header header;

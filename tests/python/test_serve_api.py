@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import shutil
@@ -193,6 +194,21 @@ class TestRequest:
         with stranger:
             assert stranger.get("/").text.startswith("stranger ")
         assert seen == [("untrusted-issuer", True, 0)]
+
+
+def test_a_view_that_raises_keyboard_interrupt_takes_no_lane_along(
+    app: Flask, handclasp_state: Path
+) -> None:
+    @app.get("/interrupt")
+    def interrupt() -> str:
+        raise KeyboardInterrupt
+
+    with Server(app, port=0, threads=2, options={"state": handclasp_state}) as server:
+        live = LiveServer(server.url.replace("127.0.0.1", "localhost"), handclasp_state)
+        with contextlib.closing(live):
+            for _ in range(3):
+                assert live.client("alice").get("/interrupt").status == 500
+            assert live.client("alice").get("/").status == 200
 
 
 # --- Server -------------------------------------------------------------------------------------
