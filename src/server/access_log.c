@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <pthread.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
     "%(h)s %(l)s \"%(c)s\" %(t)s \"%(r)s\" %(s)s %(b)s \"%(f)s\" \"%(a)s\" %(v)s %(n)s %(D)s"
 
 struct hc_access_log {
+    pthread_mutex_t lock; /* a pipe takes a long line in pieces: others must not come between */
     int fd;
     bool json;
     char *format;
@@ -45,6 +47,10 @@ int hc_access_log_open(const char *file, const char *format, hc_access_log **out
     hc_access_log *a = hc_alloc_zero(1, sizeof *a);
     if (!a)
         return hc_err_set(err, HC_ENOMEM, "no memory for the access log");
+    if (pthread_mutex_init(&a->lock, NULL) != 0) {
+        hc_free(a);
+        return hc_err_set(err, HC_ENOMEM, "no memory for a lock");
+    }
     a->json = json;
     a->format = hc_strdup(format ? format : DEFAULT_FORMAT);
     a->fd =
@@ -67,6 +73,7 @@ void hc_access_log_free(hc_access_log *a)
         return;
     if (a->fd > 2)
         (void)close(a->fd);
+    (void)pthread_mutex_destroy(&a->lock);
     hc_free(a->format);
     hc_free(a);
 }
@@ -232,14 +239,28 @@ static int write_json(hc_buf *out, const hc_access_entry *e)
     return rc;
 }
 
+/* A line that cannot be written is lost: the request was answered all the same. */
+static void write_line(hc_access_log *a, hc_slice line)
+{
+    (void)pthread_mutex_lock(&a->lock);
+    while (line.size) {
+        ssize_t n = write(a->fd, line.at, line.size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        line = hc_slice_from(line, (size_t)n);
+    }
+    (void)pthread_mutex_unlock(&a->lock);
+}
+
 void hc_access_log_write(hc_access_log *a, const hc_access_entry *entry)
 {
     hc_buf line = hc_buf_init(HC_LIMIT_LOG_LINE * 8);
     int rc = a->json ? write_json(&line, entry) : write_text(a, &line, entry);
     if (rc == 0)
         rc = hc_buf_add_byte(&line, '\n');
-    /* A line that cannot be written is lost: the request was answered all the same. */
-    if (rc == 0 && write(a->fd, line.at, line.size) < 0)
-        rc = -HC_EIO;
+    if (rc == 0)
+        write_line(a, hc_buf_slice(&line));
     hc_buf_done(&line);
 }

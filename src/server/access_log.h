@@ -1,8 +1,8 @@
 /* The access log: one line a response, in gunicorn's format atoms or as JSON, with the client's
  * name and verdict.
  *
- * Values from clients are escaped, so a line is one line. Written with one write(2); shared by all
- * threads. */
+ * Values from clients are escaped, so a line is one line, and stays one on a pipe too. Shared by
+ * all threads; blocks for as long as the file does. */
 #ifndef HC_SERVER_ACCESS_LOG_H
 #define HC_SERVER_ACCESS_LOG_H
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,24 @@ def test_format_that_is_none_is_refused_at_the_start(start, text):
     starting = start("probe:app", pythonpath=APPS, access_logfile="-", access_logformat=text)
     assert starting.wait() != 0
     assert "--access-logformat" in "\n".join(starting.log())
+
+def test_long_lines_of_many_threads_stay_whole(server):
+    """Longer than what a pipe takes in one piece."""
+    with server("probe:app", pythonpath=APPS, access_logfile="-", front_threads=4, threads=4) as running:
+        context = running.ssl_context()
+
+        def run(number: int) -> None:
+            with Wire(running, context=context) as wire:
+                for _ in range(40):
+                    wire.get(f"/{number}-" + str(number % 10) * 7000)
+
+        threads = [threading.Thread(target=run, args=(n,)) for n in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        running.wait_for_output(".", count=480)
+        lines = running.output()
+    assert len(lines) == 480
+    for line in lines:
+        assert re.fullmatch(r'127\.0\.0\.1 - \S+ \[[^]]*\] "GET /\d+-(\d)\1{6999} HTTP/1\.1" 200 \d+ "-" "-"', line)
