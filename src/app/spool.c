@@ -8,6 +8,7 @@
 #include "base/mem.h"
 
 #define OUTBOX_MEMORY_MAX (HC_LIMIT_BODY_MEMORY + HC_LIMIT_RESPONSE_HEAD)
+#define SPOOL_FREE_STEP   (16u << 20)
 
 int hc_spool_file(const char *folder, int *out, hc_err *err)
 {
@@ -141,7 +142,7 @@ static hc_outbox_part *part_for(hc_outbox *o, part_kind kind, uint64_t offset)
 
 static int add_to_spool(hc_outbox *o, hc_slice octets, hc_err *err)
 {
-    if (octets.size > HC_LIMIT_SPOOL_BYTES - o->spool_end)
+    if (octets.size > HC_LIMIT_SPOOL_BYTES - (o->spool_end - o->spool_taken))
         return hc_err_set(err, HC_ELIMIT, "a response is too far ahead of its client");
     int rc = o->spool < 0 ? hc_spool_file(o->folder, &o->spool, err) : 0;
     if (rc == 0)
@@ -235,6 +236,21 @@ int hc_outbox_peek(hc_outbox *o, uint8_t *scratch, size_t room, hc_slice *out, h
     return peek_file(p, p->kind == PART_SPOOL ? o->spool : p->fd, scratch, room, out, err);
 }
 
+/* A long response whose client is always a little behind would fill the disk with what was sent. */
+static void free_taken(hc_outbox *o)
+{
+#ifdef FALLOC_FL_PUNCH_HOLE
+    if (o->spool_taken - o->spool_freed < SPOOL_FREE_STEP)
+        return;
+    /* A file system that cannot do it keeps the octets until the end. */
+    (void)fallocate(o->spool, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)o->spool_freed,
+                    (off_t)(o->spool_taken - o->spool_freed));
+    o->spool_freed = o->spool_taken;
+#else
+    (void)o;
+#endif
+}
+
 void hc_outbox_consume(hc_outbox *o, size_t size)
 {
     while (size && o->first) {
@@ -243,6 +259,10 @@ void hc_outbox_consume(hc_outbox *o, size_t size)
         if (p->kind == PART_MEMORY)
             o->memory_done += n;
         p->offset += n;
+        if (p->kind == PART_SPOOL) {
+            o->spool_taken = p->offset;
+            free_taken(o);
+        }
         p->size -= n;
         o->size -= n;
         size -= n;
@@ -252,7 +272,7 @@ void hc_outbox_consume(hc_outbox *o, size_t size)
     if (!o->first && o->spool >= 0) {
         (void)close(o->spool);
         o->spool = -1;
-        o->spool_end = 0;
+        o->spool_end = o->spool_taken = o->spool_freed = 0;
     }
     /* An idle connection holds no buffer (design: memory of an idle connection). */
     if (!o->first)

@@ -34,14 +34,16 @@ typedef struct hc_outbox {
     hc_buf memory;      /* of the parts that are in memory, oldest first */
     size_t memory_done; /* octets of `memory` already taken */
     int spool;          /* -1 until memory was full */
-    uint64_t spool_end;
-    uint64_t size; /* octets in all parts */
+    uint64_t spool_end, spool_taken,
+        spool_freed; /* its octets written, sent, given back to the disk */
+    uint64_t size;   /* octets in all parts */
     const char *folder;
 } hc_outbox;
 
 void hc_outbox_init(hc_outbox *o, const char *folder);
 void hc_outbox_done(hc_outbox *o);
-/* Copied, to memory or spool. -HC_ELIMIT past HC_LIMIT_SPOOL_BYTES. */
+/* Copied, to memory or spool. -HC_ELIMIT where more than HC_LIMIT_SPOOL_BYTES wait for the client.
+ */
 int hc_outbox_add(hc_outbox *o, hc_slice octets, hc_err *err) HC_MUST_CHECK;
 /* Takes `fd`, also on failure. */
 int hc_outbox_add_file(hc_outbox *o, int fd, uint64_t offset, uint64_t size,

@@ -265,6 +265,29 @@ static void test_outbox_holds_little_memory_and_the_rest_in_a_file(void **state)
     free(all);
 }
 
+static void test_disk_holds_only_what_waits_for_the_client(void **state)
+{
+    (void)state;
+    hc_outbox o;
+    hc_err err;
+    struct stat st;
+    uint8_t *all = pattern(MB), *scratch = malloc(MB);
+    hc_outbox_init(&o, NULL);
+    /* 200 MB with never more than 3 MB on their way. */
+    for (int i = 0; i < 200; i++) {
+        assert_int_equal(hc_outbox_add(&o, hc_slice_of(all, MB), &err), 0);
+        for (hc_slice next; o.size > 2 * MB; hc_outbox_consume(&o, next.size)) {
+            assert_int_equal(hc_outbox_peek(&o, scratch, MB, &next, &err), 0);
+            assert_memory_equal(next.at, all + (o.spool_taken % MB), next.size);
+        }
+    }
+    assert_int_equal(fstat(o.spool, &st), 0);
+    assert_true((uint64_t)st.st_blocks * 512 < 64ull * MB);
+    hc_outbox_done(&o);
+    free(scratch);
+    free(all);
+}
+
 static void test_parts_of_files_stand_in_their_order(void **state)
 {
     (void)state;
@@ -393,6 +416,7 @@ int main(void)
         cmocka_unit_test_teardown(test_body_survives_each_allocation_that_fails, restore),
         cmocka_unit_test(test_outbox_gives_what_it_took_in_order),
         cmocka_unit_test(test_outbox_holds_little_memory_and_the_rest_in_a_file),
+        cmocka_unit_test(test_disk_holds_only_what_waits_for_the_client),
         cmocka_unit_test(test_parts_of_files_stand_in_their_order),
         cmocka_unit_test(test_file_of_no_octets_is_closed_at_once),
         cmocka_unit_test(test_file_that_became_shorter_is_an_error_and_no_loop),
