@@ -36,9 +36,10 @@ bool hc_loop_post(hc_loop *loop, void (*run)(void *arg), void *arg)
     return taken;
 }
 
-static void on_wake(uv_async_t *wake)
+static void close_loop(hc_loop *loop);
+
+static void run_inbox(hc_loop *loop)
 {
-    hc_loop *loop = wake->data;
     (void)pthread_mutex_lock(&loop->inbox_lock);
     hc_message *m = loop->inbox;
     loop->inbox = NULL;
@@ -50,6 +51,17 @@ static void on_wake(uv_async_t *wake)
         hc_free(m);
         m = next;
     }
+}
+
+static void on_wake(uv_async_t *wake)
+{
+    hc_loop *loop = wake->data;
+    run_inbox(loop);
+    if (!loop->ended)
+        return;
+    /* A lane on its way here belongs to nobody else: it is received, and then closed. */
+    run_inbox(loop);
+    close_loop(loop);
 }
 
 static bool post_by_index(void *arg, unsigned thread, void (*run)(void *), void *run_arg)
@@ -124,6 +136,10 @@ static void end_loop(void *arg)
     (void)pthread_mutex_lock(&loop->inbox_lock);
     loop->ended = true;
     (void)pthread_mutex_unlock(&loop->inbox_lock);
+}
+
+static void close_loop(hc_loop *loop)
+{
     close_listeners(loop);
     while (loop->connections)
         hc_conn_abort(loop->connections);
