@@ -7,7 +7,6 @@
 #include "app/lane.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "x509/variables.h"
 
 /* Collects variables for a CERT frame: text in one buffer, places as offsets until it stops
  * growing. */
@@ -59,9 +58,7 @@ static int add_cert_frame(app_lane *lane, uint16_t slot, const hc_principal *p, 
                    .remote_user_name = app->config.remote_user};
     hc_slice chain[HC_LIMIT_CERT_CHAIN];
     size_t chain_count = p->chain_count < HC_COUNT(chain) ? p->chain_count : HC_COUNT(chain);
-    int rc = hc_variables_client(p->cert, collect, &c, err);
-    if (rc == 0)
-        rc = hc_variables_chain(p->chain, chain_count, collect, &c, err);
+    int rc = hc_principal_variables(p, collect, &c, err);
     if (rc == 0) {
         point_into_text(&c);
         for (size_t i = 0; i < chain_count; i++)
@@ -85,19 +82,6 @@ static int add_cert_frame(app_lane *lane, uint16_t slot, const hc_principal *p, 
     return rc;
 }
 
-static bool same_certificates(const hc_principal *a, const hc_principal *b)
-{
-    if (a == b)
-        return true;
-    if (a->chain_count != b->chain_count ||
-        memcmp(hc_cert_sha256(a->cert), hc_cert_sha256(b->cert), 32) != 0)
-        return false;
-    for (size_t i = 0; i < a->chain_count; i++)
-        if (memcmp(hc_cert_sha256(a->chain[i]), hc_cert_sha256(b->chain[i]), 32) != 0)
-            return false;
-    return true;
-}
-
 static void free_slot(lane_slot *s)
 {
     hc_principal_unref(s->principal);
@@ -117,7 +101,7 @@ static int find_slot(app_lane *lane, hc_principal *p, uint16_t *out, hc_err *err
     size_t oldest = 0;
     for (size_t i = 0; i < HC_COUNT(lane->slots); i++) {
         lane_slot *s = &lane->slots[i];
-        if (s->principal && same_certificates(s->principal, p)) {
+        if (s->principal && hc_principal_same(s->principal, p)) {
             s->used = ++lane->ticks;
             *out = (uint16_t)i;
             return 0;
@@ -222,7 +206,7 @@ int app_request_encode(app_lane *lane, const hc_exchange *x, hc_err *err)
         rc = find_slot(lane, x->principal, &r.slot, err);
         if (rc != 0)
             return rc;
-        r.days_left = hc_variables_days_left(x->principal->cert, hc_clock_wall_s());
+        r.days_left = hc_principal_days_left(x->principal, hc_clock_wall_s());
         if (v->code == HC_VERDICT_OK)
             r.remote_user = hc_slice_text(lane->slots[r.slot].remote_user);
     }

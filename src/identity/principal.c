@@ -62,6 +62,30 @@ void hc_principal_unref(hc_principal *p)
     hc_free(p);
 }
 
+bool hc_principal_same(const hc_principal *a, const hc_principal *b)
+{
+    if (a == b)
+        return true;
+    if (a->chain_count != b->chain_count ||
+        memcmp(hc_cert_sha256(a->cert), hc_cert_sha256(b->cert), 32) != 0)
+        return false;
+    for (size_t i = 0; i < a->chain_count; i++)
+        if (memcmp(hc_cert_sha256(a->chain[i]), hc_cert_sha256(b->chain[i]), 32) != 0)
+            return false;
+    return true;
+}
+
+int hc_principal_variables(const hc_principal *p, hc_variable_each each, void *arg, hc_err *err)
+{
+    int rc = hc_variables_client(p->cert, each, arg, err);
+    return rc == 0 ? hc_variables_chain(p->chain, p->chain_count, each, arg, err) : rc;
+}
+
+int64_t hc_principal_days_left(const hc_principal *p, int64_t now_s)
+{
+    return hc_variables_days_left(p->cert, now_s);
+}
+
 bool hc_verdict_holds(const hc_verdict *v, uint64_t chain_generation, uint64_t record_generation,
                       int64_t now_s)
 {

@@ -8,6 +8,7 @@
 
 #include "identity/trust.h"
 #include "x509/cert.h"
+#include "x509/variables.h"
 
 typedef struct hc_principal {
     _Atomic unsigned refs;
@@ -22,6 +23,14 @@ int hc_principal_new(X509 *leaf, STACK_OF(X509) * chain, hc_principal **out,
                      hc_err *err) HC_MUST_CHECK;
 hc_principal *hc_principal_ref(hc_principal *p);
 void hc_principal_unref(hc_principal *p);
+/* The same certificate and the same chain, whichever handshakes they came from. */
+bool hc_principal_same(const hc_principal *a, const hc_principal *b);
+/* Every variable about it that does not change while it is connected: SSL_CLIENT_…, chain included.
+ */
+int hc_principal_variables(const hc_principal *p, hc_variable_each each, void *arg,
+                           hc_err *err) HC_MUST_CHECK;
+/* SSL_CLIENT_V_REMAIN. */
+int64_t hc_principal_days_left(const hc_principal *p, int64_t now_s);
 
 /* The verdict still stands: same generations, not past good_until. */
 bool hc_verdict_holds(const hc_verdict *v, uint64_t chain_generation, uint64_t record_generation,
