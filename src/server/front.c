@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "server/conn.h"
 #include "server/loop_thread.h"
+#include "server/metrics_http.h"
 #include "server/ticket.h"
 
 struct hc_front {
@@ -197,6 +198,23 @@ int hc_front_listen(hc_front *f, int fd, hc_err *err)
     f->listeners[f->listener_count++] = fd;
     for (unsigned i = 0; i < f->loop_count && rc == 0; i++)
         rc = order(&f->loops[i], take_listener, (fd_order){&f->loops[i], fd, 0}, err);
+    return rc;
+}
+
+static void take_metrics(void *arg)
+{
+    fd_order *o = arg;
+    hc_err err = {0};
+    if (hc_metrics_http_listen(o->loop, o->fd, &err) != 0)
+        hc_log_text(o->loop->shared->log, HC_LOG_ERROR, "%s", err.text);
+    hc_free(o);
+}
+
+int hc_front_serve_metrics(hc_front *f, int fd, hc_err *err)
+{
+    int rc = order(&f->loops[0], take_metrics, (fd_order){&f->loops[0], fd, 0}, err);
+    if (rc != 0)
+        (void)close(fd);
     return rc;
 }
 

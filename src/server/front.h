@@ -29,6 +29,8 @@ int hc_front_configure(hc_front *f, const hc_settings *settings, const hc_files 
 int hc_front_start(hc_front *f, hc_err *err) HC_MUST_CHECK;
 /* Serve this listening socket (taken). */
 int hc_front_listen(hc_front *f, int fd, hc_err *err) HC_MUST_CHECK;
+/* Serve /healthz and /metrics on this listening socket (taken). */
+int hc_front_serve_metrics(hc_front *f, int fd, hc_err *err) HC_MUST_CHECK;
 /* A lane to a thread of worker number `worker` (fd taken); used once the thread has said hello. */
 int hc_front_add_lane(hc_front *f, uint32_t worker, int fd, hc_err *err) HC_MUST_CHECK;
 /* No new request to this worker; each lane is closed when its request is done. */

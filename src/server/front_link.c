@@ -249,6 +249,11 @@ int hc_front_link_listen(hc_front_link *l, int fd, hc_err *err)
     return send_message(l, &(hc_control_message){.type = HC_CONTROL_LISTEN, .fd = fd}, err);
 }
 
+int hc_front_link_metrics(hc_front_link *l, int fd, hc_err *err)
+{
+    return send_message(l, &(hc_control_message){.type = HC_CONTROL_METRICS, .fd = fd}, err);
+}
+
 int hc_front_link_lane(hc_front_link *l, uint32_t worker, int fd, hc_err *err)
 {
     return send_message(

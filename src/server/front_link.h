@@ -69,6 +69,7 @@ int hc_front_link_start(hc_front_link *l, int config_fd, hc_err *err) HC_MUST_CH
 int hc_front_link_reconfigure(hc_front_link *l, int config_fd, hc_err *err) HC_MUST_CHECK;
 /* The descriptors are taken. */
 int hc_front_link_listen(hc_front_link *l, int fd, hc_err *err) HC_MUST_CHECK;
+int hc_front_link_metrics(hc_front_link *l, int fd, hc_err *err) HC_MUST_CHECK;
 int hc_front_link_lane(hc_front_link *l, uint32_t worker, int fd, hc_err *err) HC_MUST_CHECK;
 void hc_front_link_retire(hc_front_link *l, uint32_t worker);
 /* Asks; hooks.status brings the answer. False where nobody is there to ask. */

@@ -119,6 +119,8 @@ static int take_fd(front_process *p, const hc_control_message *m, hc_err *err)
     }
     if (m->type == HC_CONTROL_LISTEN)
         return hc_front_listen(p->front, m->fd, err);
+    if (m->type == HC_CONTROL_METRICS)
+        return hc_front_serve_metrics(p->front, m->fd, err);
     /* One lane less is that worker's loss, not the server's. */
     if (hc_front_add_lane(p->front, m->worker, m->fd, err) != 0)
         on_worker_broken(p, m->worker, err->text);
@@ -141,6 +143,7 @@ static int obey(front_process *p, const hc_control_message *m, hc_err *err)
         configure(p, m->fd);
         return 0;
     case HC_CONTROL_LISTEN:
+    case HC_CONTROL_METRICS:
     case HC_CONTROL_LANE:
         return take_fd(p, m, err);
     case HC_CONTROL_RETIRE:

@@ -8,6 +8,9 @@
 #include "net/listener.h"
 #include "server/notify.h"
 
+#define METRICS_SOCKETS 4
+#define METRICS_BACKLOG 16
+
 static void close_all(hc_listeners *l)
 {
     for (size_t i = 0; i < l->count; i++)
@@ -39,6 +42,42 @@ int hc_listeners_open(hc_listeners *l, const hc_settings *settings, hc_err *err)
     return rc;
 }
 
+static bool is_loopback(int fd)
+{
+    static const char *const loopback[] = {"127.0.0.0/8", "::1"};
+    hc_address address = {0};
+    hc_network network;
+    sa_family_t family = AF_UNSPEC;
+    if (hc_address_of_socket(fd, &address, NULL) == 0)
+        family = address.storage.ss_family;
+    for (size_t i = 0; (family == AF_INET || family == AF_INET6) && i < HC_COUNT(loopback); i++)
+        if (hc_network_parse(hc_slice_text(loopback[i]), &network, NULL) == 0 &&
+            hc_network_contains(&network, &address))
+            return true;
+    return false;
+}
+
+int hc_listeners_open_metrics(hc_listeners *l, const hc_settings *settings, hc_err *err)
+{
+    *l = (hc_listeners){0};
+    if (!settings->metrics_bind)
+        return 0;
+    int rc = hc_listener_open(hc_slice_text(settings->metrics_bind), METRICS_BACKLOG, l->fds,
+                              METRICS_SOCKETS, &l->count, err);
+    if (rc != 0)
+        return hc_err_context(err, "--metrics-bind");
+    for (size_t i = 0; rc == 0 && i < l->count; i++)
+        if (!is_loopback(l->fds[i]))
+            rc = hc_err_set(err, HC_EINVAL,
+                            "--metrics-bind %s: only loopback (127.0.0.1:PORT or [::1]:PORT), "
+                            "since it is served without TLS to whoever asks; let a collector on "
+                            "this machine pass it on",
+                            settings->metrics_bind);
+    if (rc != 0)
+        close_all(l);
+    return rc;
+}
+
 /* NULL where the socket has no file. */
 static const char *socket_path(const hc_address *a, char out[HC_ADDRESS_TEXT_BYTES])
 {
@@ -65,7 +104,7 @@ void hc_listeners_done(hc_listeners *l)
     close_all(l);
 }
 
-static int add_address(hc_buf *out, int fd)
+static int add_address(hc_buf *out, int fd, const char *scheme)
 {
     hc_address address = {0};
     char text[HC_ADDRESS_TEXT_BYTES] = "";
@@ -76,21 +115,22 @@ static int add_address(hc_buf *out, int fd)
     if (socket_path(&address, text))
         return hc_buf_printf(out, "unix:%s", text);
     hc_address_text(&address, text, &port);
-    return hc_buf_printf(out, strchr(text, ':') ? "https://[%s]:%u" : "https://%s:%u", text, port);
+    return hc_buf_printf(out, strchr(text, ':') ? "%s://[%s]:%u" : "%s://%s:%u", scheme, text,
+                         port);
 }
 
-int hc_listeners_text(const hc_listeners *l, hc_buf *out)
+int hc_listeners_text(const hc_listeners *l, const char *scheme, hc_buf *out)
 {
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < l->count; i++) {
         rc = hc_buf_add_text(out, i ? ", " : "");
         if (rc == 0)
-            rc = add_address(out, l->fds[i]);
+            rc = add_address(out, l->fds[i], scheme);
     }
     return rc;
 }
 
-int hc_listeners_one_text(const hc_listeners *l, size_t index, hc_buf *out)
+int hc_listeners_one_text(const hc_listeners *l, size_t index, const char *scheme, hc_buf *out)
 {
-    return add_address(out, l->fds[index]);
+    return add_address(out, l->fds[index], scheme);
 }

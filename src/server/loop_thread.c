@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "server/conn.h"
+#include "server/metrics_http.h"
 
 #define ACCEPTS_A_TURN 16 /* so that a storm of connections does not starve those that are open */
 
@@ -141,6 +142,7 @@ static void end_loop(void *arg)
 static void close_loop(hc_loop *loop)
 {
     close_listeners(loop);
+    hc_metrics_http_close(loop);
     while (loop->connections)
         hc_conn_abort(loop->connections);
     hc_app_free(loop->app);

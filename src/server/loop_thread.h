@@ -51,7 +51,8 @@ typedef struct hc_loop {
     bool listening, draining, drained;
     hc_conn *connections; /* newest first */
     hc_metrics metrics;
-    int64_t date_s; /* second of `date` */
+    struct hc_metrics_http *metrics_http; /* of the first thread; NULL: none */
+    int64_t date_s;                       /* second of `date` */
     char date[30];
     uint8_t scratch[HC_LOOP_SCRATCH]; /* of one read, or one piece of a file */
 } hc_loop;

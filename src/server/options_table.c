@@ -109,6 +109,10 @@ static const hc_option table[] = {
      .help = "Permissions that files made by workers do not get, in octal."},
     {.name = "pid", .alias = "pidfile", .letter = 'p', .type = HC_OPTION_TEXT, IN(pidfile), .value = "FILE",
      .section = processes, .help = "Write the supervisor's process number here."},
+    {.name = "metrics-bind", .type = HC_OPTION_TEXT, IN(metrics_bind), .value = "ADDRESS", .initial_help = "none",
+     .section = processes,
+     .help = "Serve /healthz and /metrics (Prometheus) here over plain HTTP, to whoever asks. Loopback only: "
+             "127.0.0.1:PORT or [::1]:PORT."},
     {.name = "control-socket", .type = HC_OPTION_TEXT, IN(control_socket), .value = "FILE",
      .initial_help = "run/control.sock in the state folder, where there is one", .section = processes,
      .help = "The socket by which `handclasp status` and `handclasp reload` find this server. Open to root and to the "

@@ -36,6 +36,7 @@ typedef struct hc_settings {
     char *user, *group;     /* for workers, when started as root */
     unsigned umask;
     char *pidfile;
+    char *metrics_bind;     /* HOST:PORT of loopback; NULL: no metrics */
     char *control_socket;   /* NULL: <state>/run/control.sock, where there is that state folder */
     char *worker_tmp_dir;   /* spool files; NULL: TMPDIR or /tmp */
     bool proxy_protocol;

@@ -29,12 +29,12 @@ static json_t *workers_json(const hc_status *s)
     return list;
 }
 
-static json_t *listening_json(const hc_listeners *l)
+static json_t *listening_json(const hc_listeners *l, const char *scheme)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < l->count; i++) {
         hc_buf text = hc_buf_init(HC_LIMIT_LOG_LINE);
-        if (hc_listeners_one_text(l, i, &text) == 0)
+        if (hc_listeners_one_text(l, i, scheme, &text) == 0)
             (void)json_array_append_new(list, json_stringn((const char *)text.at, text.size));
         hc_buf_done(&text);
     }
@@ -84,10 +84,11 @@ int hc_status_write(const hc_status *s, hc_buf *out)
 {
     const hc_settings *set = &s->plan->settings;
     json_t *front = front_json(s), *certificates = certificates_json(front);
-    json_t *o = json_pack("{s:s, s:I, s:I, s:s*, s:o, s:s, s:s, s:s, s:s*, s:o, s:o, s:o}", "phase",
-                          s->phase, "pid", (json_int_t)getpid(), "uptime_s",
+    json_t *o = json_pack("{s:s, s:I, s:I, s:s*, s:o, s:o, s:s, s:s, s:s, s:s*, s:o, s:o, s:o}",
+                          "phase", s->phase, "pid", (json_int_t)getpid(), "uptime_s",
                           (json_int_t)(hc_clock_wall_s() - s->started_s), "app", set->app,
-                          "listening", listening_json(s->listeners), "client_cert",
+                          "listening", listening_json(s->listeners, "https"), "metrics",
+                          listening_json(s->metrics, "http"), "client_cert",
                           hc_client_cert_mode_name(set->policy.mode), "registry",
                           set->registry ? set->registry : "none", "processes",
                           s->plan->apart ? "apart" : "together", "state", set->state,

@@ -11,7 +11,7 @@ typedef struct hc_status {
     const char *phase;
     int64_t started_s; /* wall clock */
     const hc_plan *plan;
-    const hc_listeners *listeners;
+    const hc_listeners *listeners, *metrics;
     const hc_front_link *front;
     const hc_workers *workers; /* NULL: the calling process serves the lanes itself */
     hc_slice front_says;       /* what hc_metrics_json made; empty where it did not answer */

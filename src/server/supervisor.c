@@ -56,7 +56,7 @@ typedef struct supervisor {
     uv_timer_t timer; /* what it is for depends on the phase */
     uv_poll_t parent;
     hc_watch watch;
-    hc_listeners listeners;
+    hc_listeners listeners, metrics;
     hc_front_link front;
     uint64_t front_started_ms, front_backoff_ms;
     uint64_t drain_until_ms;
@@ -263,7 +263,7 @@ static void announce(supervisor *s)
     size_t prefix = strlen("listening on ");
     int rc = hc_buf_add_text(&event, "listening on ");
     if (rc == 0)
-        rc = hc_listeners_text(&s->listeners, &event);
+        rc = hc_listeners_text(&s->listeners, "https", &event);
     if (rc == 0)
         rc = hc_buf_add_byte(&event, '\n');
     if (rc != 0) {
@@ -289,6 +289,18 @@ static void announce(supervisor *s)
     hc_notify("READY=1");
 out:
     hc_buf_done(&event);
+}
+
+static void send_metrics_sockets(supervisor *s)
+{
+    hc_err err = {0};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < s->metrics.count; i++) {
+        int fd = copy_fd(s->metrics.fds[i], &err);
+        rc = fd < 0 ? fd : hc_front_link_metrics(&s->front, fd, &err);
+    }
+    if (rc != 0)
+        hc_log_text(&s->log, HC_LOG_ERROR, "no metrics: %s", err.text);
 }
 
 static int send_listeners(supervisor *s, hc_err *err)
@@ -475,8 +487,10 @@ static void on_configured(void *arg, const char *refused)
         else
             hc_front_link_kill(&s->front);
     } else if (s->phase == PHASE_STARTING) {
+        send_metrics_sockets(s);
         on_first_configured(s);
     } else {
+        send_metrics_sockets(s);
         hc_workers_resume(s->pool);
     }
     if (s->reload_again && s->phase == PHASE_SERVING) {
@@ -497,6 +511,7 @@ static void tell_status(supervisor *s, hc_slice front_says)
                         .started_s = s->started_s,
                         .plan = &s->plan,
                         .listeners = &s->listeners,
+                        .metrics = &s->metrics,
                         .front = &s->front,
                         .workers = s->pool_started ? s->pool : NULL,
                         .front_says = front_says};
@@ -672,6 +687,8 @@ static int open_sockets(supervisor *s, hc_err *err)
     if (set->check_config)
         return 0;
     int rc = hc_listeners_open(&s->listeners, set, err);
+    if (rc == 0)
+        rc = hc_listeners_open_metrics(&s->metrics, set, err);
     if (rc == 0 && set->pidfile) {
         rc = hc_pidfile_write(set->pidfile, err);
         s->pidfile_written = rc == 0;
@@ -746,6 +763,7 @@ static void close_all(supervisor *s)
     hc_workers_free(s->pool);
     hc_control_socket_free(s->control);
     hc_listeners_done(&s->listeners);
+    hc_listeners_done(&s->metrics);
     if (s->pidfile_written)
         hc_pidfile_remove(s->plan.settings.pidfile);
     forget_next(s);

@@ -27,9 +27,7 @@ def says(program, server, command: str, *args: str):
 
 def test_status_says_what_the_server_is_and_does(program, server, own_state):
     with server(state=own_state, workers=2, threads=3) as running:
-        eventually(
-            lambda: says(program, running, "status")[1]["front"]["threads"] == 6, "all threads ready"
-        )
+        eventually(lambda: says(program, running, "status")[1]["front"]["threads"] == 6, "all threads ready")
         for _ in range(3):
             assert running.request("/").status == 200
         code, status = says(program, running, "status")
@@ -109,9 +107,7 @@ def test_a_socket_left_by_a_server_that_was_killed_is_replaced(program, server, 
     assert not (own_state / "run/control.sock").exists()
 
 
-def test_a_second_server_of_one_state_folder_leaves_the_first_its_socket(
-    program, server, own_state, tmp_path
-):
+def test_a_second_server_of_one_state_folder_leaves_the_first_its_socket(program, server, own_state, tmp_path):
     with server(state=own_state) as first, server(state=own_state) as second:
         second.wait_for("no control socket, so status and reload will not find this server")
         assert says(program, first, "status")[1]["pid"] == first.pid
@@ -196,9 +192,7 @@ def test_nonsense_at_the_control_socket_does_no_harm(program, server, own_state,
             idle.append(one)
         for one in idle:
             one.close()
-        eventually(
-            lambda: program.run("status", "--state", own_state).returncode == 0, "it still answers"
-        )
+        eventually(lambda: program.run("status", "--state", own_state).returncode == 0, "it still answers")
         assert running.request("/").status == 200
 
 
