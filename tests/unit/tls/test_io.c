@@ -1,3 +1,4 @@
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -157,8 +158,8 @@ static void a_full_socket_makes_a_writer_wait_and_loses_nothing(void **state)
     free(moved);
 }
 
-/* A loop that waits for the socket would otherwise never hear of it. */
-static void nothing_stays_inside_the_library_once_a_record_was_read(void **state)
+/* A loop that waits for the socket alone would otherwise never hear of it. */
+static void what_stays_inside_the_library_is_announced(void **state)
 {
     (void)state;
     hc_tls_config config = peer_config(&pki);
@@ -168,18 +169,20 @@ static void nothing_stays_inside_the_library_once_a_record_was_read(void **state
         SSL_CTX *client = peer_client(&pki.client, versions[v]);
         peer_pair p;
         static uint8_t octets[16384];
-        size_t done;
+        size_t done, left = 3 * sizeof(octets);
         run(&p, &s, client);
         assert_done(&p, "records");
         for (int i = 0; i < 3; i++)
             assert_int_equal(SSL_write(p.client, octets, sizeof(octets)), sizeof(octets));
         peer_relay(&p);
-        for (int i = 0; i < 3; i++) {
+        while (left) {
+            struct pollfd socket = {.fd = SSL_get_fd(p.server), .events = POLLIN};
+            assert_true(SSL_has_pending(p.server) || poll(&socket, 1, 0) == 1);
             assert_int_equal(hc_tls_read(p.server, octets, sizeof(octets), &done, &p.err),
                              HC_TLS_DONE);
-            assert_int_equal(done, sizeof(octets));
-            assert_false(SSL_has_pending(p.server));
+            left -= done;
         }
+        assert_false(SSL_has_pending(p.server));
         peer_close(&p);
         SSL_CTX_free(client);
     }
@@ -219,7 +222,7 @@ int main(void)
         cmocka_unit_test(a_handshake_that_the_client_leaves_is_closed),
         cmocka_unit_test(writing_to_a_dead_socket_is_closed),
         cmocka_unit_test(a_full_socket_makes_a_writer_wait_and_loses_nothing),
-        cmocka_unit_test(nothing_stays_inside_the_library_once_a_record_was_read),
+        cmocka_unit_test(what_stays_inside_the_library_is_announced),
         cmocka_unit_test(close_notify_is_sent_once),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
