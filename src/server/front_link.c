@@ -182,7 +182,7 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 
 static int spawn_front(hc_front_link *l, int child_fd, hc_err *err)
 {
-    static const int ignored[] = {SIGPIPE, SIGINT, SIGHUP, SIGTERM, SIGUSR1, SIGUSR2};
+    static const int ignored[] = {SIGPIPE, SIGINT, SIGHUP, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
     char name[] = "handclasp", command[] = "front";
     char *const argv[] = {name, command, NULL};
     hc_spawn s = {

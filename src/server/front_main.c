@@ -166,10 +166,10 @@ static int obey(front_process *p, const hc_control_message *m, hc_err *err)
 }
 
 /* The supervisor alone says when to end: a terminal's or a service manager's signal to the whole
- * group must not. */
+ * group must not. A file past `ulimit -f` is an error of that one request. */
 static void ignore_signals(void)
 {
-    static const int ignored[] = {SIGPIPE, SIGINT, SIGHUP, SIGTERM, SIGUSR1, SIGUSR2};
+    static const int ignored[] = {SIGPIPE, SIGINT, SIGHUP, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
     struct sigaction action = {.sa_handler = SIG_IGN};
     for (size_t i = 0; i < HC_COUNT(ignored); i++)
         (void)sigaction(ignored[i], &action, NULL);
