@@ -15,7 +15,7 @@ from conftest import ROOT, Program, Server, running
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import NameOID
-from pki import DAY, HOUR, Authority, Identity, Pki
+from pki import HOUR, Authority, Identity, Pki
 from tls_client import (
     CERTIFICATE,
     ECHO,
@@ -364,6 +364,27 @@ def test_name_cannot_forge_a_line(world: World, required: Server, name: str) -> 
     assert all(" " <= c <= "~" or c == "é" for c in line), line
 
 
+def test_name_is_a_string_in_a_log_in_json(
+    world: World, program: Program, state: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    name = 'a\x1b[2J\r\n"}{"verdict":"ok'
+    client = world.stranger.issue(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+    options = world.options(log_format="json")
+    with running(program, state, tmp_path_factory.mktemp("served"), ECHO, **options) as server:
+        assert attempt(server, world.context(client)) == Alert("unknown_ca")
+        line = json.loads(server.wait_for("client refused"))
+    assert (line["verdict"], line["sha256"]) == ("untrusted-issuer", client.sha256)
+    assert line["subject"].startswith("CN=a")
+
+
+def test_long_name_does_not_push_out_what_identifies(world: World, required: Server) -> None:
+    unit = [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "\x01" * 64)] * 63
+    client = world.stranger.issue(x509.Name([*unit, x509.NameAttribute(NameOID.COMMON_NAME, "eve")]))
+    assert attempt(required, world.context(client)) == Alert("unknown_ca")
+    line = the_refusal(required, client)
+    assert (line["verdict"], line["serial"]) == ("untrusted-issuer", f"{client.serial:x}")
+
+
 # The corpus: certificates that no client's library would send, put into the handshake on the wire
 
 
@@ -481,3 +502,20 @@ def test_certificate_of_the_corpus_without_its_key_is_refused(
     assert send_certificates(corpus_required, world, der) == Alert("decrypt_error")
     line = corpus_required.wait_for(f"client refused .*sha256={hashlib.sha256(der).hexdigest()}")
     assert fields_of(line)["verdict"] == "key-not-proven"
+
+
+NAMES = sorted(VECTORS.glob("names/*.der")) + sorted(VECTORS.glob("chains/*.pem"))
+
+
+@pytest.mark.parametrize("label", [f"{path.parent.name}/{path.name}" for path in NAMES])
+def test_whatever_a_certificate_says_it_is_answered_and_logged_harmlessly(
+    world: World, corpus_required: Server, label: str
+) -> None:
+    path = VECTORS / label
+    content = path.read_bytes()
+    der = content if path.suffix == ".der" else ssl.PEM_cert_to_DER_cert(content.decode().split(END)[0] + END)
+    before = len(refusals(corpus_required))
+    assert isinstance(send_certificates(corpus_required, world, der), Alert)
+    line = corpus_required.wait_for("client refused", count=before + 1)
+    assert fields_of(line)["sha256"] == hashlib.sha256(der).hexdigest()
+    assert all(c.isprintable() for c in line), line

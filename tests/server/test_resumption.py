@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Program, Response, Server, running
+from cryptography.hazmat.primitives.serialization import Encoding
 from pki import Authority, Identity, Pki
 from tls_client import (
     ECHO,
@@ -263,6 +264,52 @@ def test_list_that_is_broken_at_a_reload_changes_nothing(world: World, back_to_n
     world.server.wait_for("reload refused.*crl.pem", count=refused + 1)
     assert attempt(world.server, context) == Alert("certificate_revoked")
     assert attempt(world.server, world.context(world.ca.issue(), version)).status == 200
+
+
+@each_version
+def test_ca_that_is_added_lets_in_who_was_refused_on_the_same_connection(
+    world: World, program: Program, state: Path, tmp_path: Path, version: str
+) -> None:
+    """A refusal ages as an admission does."""
+    own, cas = world.server_identity, tmp_path / "cas.pem"
+    cas.write_bytes(world.ca.pem())
+    options = {"certfile": own.certfile, "keyfile": own.keyfile, "ca_certs": cas, "refuse_with": "http"}
+    eve = world.second.issue("eve")
+    with running(program, state, tmp_path, ECHO, **options) as server:
+        with connected(server, world.context(eve, version)) as secure:
+            assert verdict_of(ask(secure)) == "untrusted-issuer"
+            cas.write_bytes(world.ca.pem() + world.second.pem())
+            reload(server)
+            assert seen_by_app(ask(secure))["certificate"] == eve.sha256
+            cas.write_bytes(world.ca.pem())
+            reload(server)
+            assert verdict_of(ask(secure)) == "untrusted-issuer"
+
+
+@each_version
+def test_server_certificate_that_was_replaced_is_shown_to_new_connections(
+    world: World, program: Program, state: Path, tmp_path: Path, version: str
+) -> None:
+    own, new = world.ca.issue_server(), world.ca.issue_server(kind="ed25519")
+    certfile, keyfile = tmp_path / "server.pem", tmp_path / "server.key"
+
+    def install(identity: Identity) -> None:
+        certfile.write_bytes(identity.pem())
+        keyfile.write_bytes(identity.keyfile.read_bytes())
+        keyfile.chmod(0o600)
+
+    install(own)
+    options = {"certfile": certfile, "keyfile": keyfile, "ca_certs": world.ca.certfile}
+    context = world.context(world.ca.issue(), version)
+    with running(program, state, tmp_path, ECHO, **options) as server:
+        with connected(server, context) as kept:
+            assert ask(kept).status == 200
+            install(new)
+            reload(server)
+            assert ask(kept).status == 200
+        with connected(server, context) as secure:
+            assert secure.getpeercert(True) == new.certificate.public_bytes(Encoding.DER)
+            assert ask(secure).status == 200
 
 
 # What does not
