@@ -9,7 +9,9 @@
 #include "server/conn.h"
 #include "server/metrics_http.h"
 
-#define ACCEPTS_A_TURN 16 /* so that a storm of connections does not starve those that are open */
+#define ACCEPTS_A_TURN      16 /* so that a storm of connections does not starve those that are open */
+#define ACCEPT_PAUSE_MS     100
+#define ACCEPT_LOG_EVERY_MS 10000
 
 struct hc_message {
     void (*run)(void *arg);
@@ -96,6 +98,8 @@ int hc_loop_init(hc_loop *loop, hc_shared *shared, hc_loop *all, unsigned index,
     loop->wake.data = loop;
     (void)uv_timer_init(&loop->uv, &loop->drain_timer);
     loop->drain_timer.data = loop;
+    (void)uv_timer_init(&loop->uv, &loop->accept_timer);
+    loop->accept_timer.data = loop;
     hc_app_setup setup = {&loop->uv, shared->pool, index, post_by_index, loop};
     rc = hc_app_new(&setup, &loop->app, err);
     if (rc == 0) {
@@ -148,6 +152,7 @@ static void close_loop(hc_loop *loop)
     hc_app_free(loop->app);
     loop->app = NULL;
     uv_close((uv_handle_t *)&loop->drain_timer, NULL);
+    uv_close((uv_handle_t *)&loop->accept_timer, NULL);
     uv_close((uv_handle_t *)&loop->wake, NULL);
 }
 
@@ -232,6 +237,26 @@ static bool full(const hc_loop *loop)
     return atomic_load(&loop->shared->connections) >= loop->live->settings.worker_connections;
 }
 
+static void on_accept_timer(uv_timer_t *timer)
+{
+    listen_again(timer->data);
+}
+
+/* Out of descriptors or memory: a listener stays readable, and would keep the thread from all else.
+ */
+static void pause_listening(hc_loop *loop, int errno_value)
+{
+    hc_err err;
+    uint64_t now = hc_clock_monotonic_ms();
+    stop_listening(loop);
+    (void)uv_timer_start(&loop->accept_timer, on_accept_timer, ACCEPT_PAUSE_MS, 0);
+    if (loop->accept_failed_ms && now - loop->accept_failed_ms < ACCEPT_LOG_EVERY_MS)
+        return;
+    loop->accept_failed_ms = now;
+    (void)hc_err_errno(&err, errno_value, "connections wait and cannot be accepted");
+    hc_log_text(loop->shared->log, HC_LOG_ERROR, "%s", err.text);
+}
+
 static void on_connection(uv_poll_t *poll, int status, int events)
 {
     hc_loop *loop = poll->data;
@@ -247,10 +272,13 @@ static void on_connection(uv_poll_t *poll, int status, int events)
         hc_address peer = {.size = sizeof peer.storage};
         int fd = accept4(listener, (struct sockaddr *)&peer.storage, &peer.size,
                          SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0)
+        if (fd >= 0) {
             hc_conn_accept(loop, fd, &peer);
-        else if (errno != EINTR && errno != ECONNABORTED)
+        } else if (errno != EINTR && errno != ECONNABORTED) {
+            if (errno != EAGAIN)
+                pause_listening(loop, errno);
             return;
+        }
     }
 }
 

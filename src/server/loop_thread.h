@@ -41,6 +41,8 @@ typedef struct hc_loop {
     pthread_t thread;
     uv_async_t wake;
     uv_timer_t drain_timer;
+    uv_timer_t accept_timer;   /* until it is tried again */
+    uint64_t accept_failed_ms; /* when that was last logged; 0: never */
     pthread_mutex_t inbox_lock;
     hc_message *inbox, **inbox_end; /* under the lock */
     bool ended;                     /* under the lock: nothing is taken any more */

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import Server, running
-from wire import Wire, chunked, request
+from wire import Cut, Wire, chunked, request
 
 APPS = Path(__file__).parent / "apps"
 
@@ -120,3 +124,69 @@ def test_connections_past_the_limit_wait_for_a_place(server):
             assert third.get("/").status == 200
         first.close()
         second.close()
+
+
+# --- what the system does not give ---
+
+
+@pytest.fixture
+def on_a_full_disk(server) -> Iterator[Server]:
+    """No file may grow past 300 000 octets."""
+    limited = ("prlimit", "--fsize=300000:300000")
+    with server("probe:app", pythonpath=APPS, threads=1, prefix=limited) as running_server:
+        yield running_server
+
+
+def test_body_that_finds_no_room_is_500_and_costs_nobody_else_anything(on_a_full_disk):
+    front = on_a_full_disk.front_pid()
+    with Wire(on_a_full_disk) as wire:
+        wire.send(request("/not-run", "Content-Length: 900000", method="POST") + b"x" * 900_000)
+        assert wire.response().status == 500
+        assert wire.is_closed()
+    on_a_full_disk.wait_for("a request body is lost: .*File too large")
+    with Wire(on_a_full_disk) as wire:
+        assert wire.get("/ran").json() == []
+    assert on_a_full_disk.front_pid() == front
+
+
+def test_response_that_finds_no_room_is_cut(on_a_full_disk):
+    front = on_a_full_disk.front_pid()
+    with Wire(on_a_full_disk, receive_buffer=4096) as wire:
+        wire.send(request("/large?size=9000000&name=no-room"))
+        with pytest.raises(Cut):
+            wire.rest()
+    on_a_full_disk.wait_for("no response from the application.*File too large")
+    on_a_full_disk.wait_for("closed no-room")
+    with Wire(on_a_full_disk) as wire:
+        assert wire.get("/").status == 200
+    assert on_a_full_disk.front_pid() == front
+
+
+def test_folder_for_bodies_that_is_not_there_is_500(server):
+    with server("probe:app", pythonpath=APPS, worker_tmp_dir="/nowhere/at/all") as running_server:
+        with Wire(running_server) as wire:
+            assert wire.post("/echo", b"small").status == 200
+            wire.send(request("/echo", "Content-Length: 100000", method="POST") + b"x" * 100_000)
+            assert wire.response().status == 500
+        running_server.wait_for("/nowhere/at/all")
+
+
+def cpu_ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def test_server_without_descriptors_waits_instead_of_turning_in_circles(server):
+    limited = ("prlimit", "--nofile=80:80")
+    with server("probe:app", pythonpath=APPS, prefix=limited) as running_server:
+        front = running_server.front_pid()
+        with contextlib.ExitStack() as stack:
+            for _ in range(120):
+                stack.enter_context(socket.create_connection(("127.0.0.1", running_server.port), 10))
+            running_server.wait_for("connections wait and cannot be accepted: Too many open files")
+            before = cpu_ticks(front)
+            time.sleep(1)
+            assert cpu_ticks(front) - before < 30  # of 100 a second for each thread
+        with Wire(running_server) as wire:
+            assert wire.get("/").status == 200
+        assert len([line for line in running_server.log() if "cannot be accepted" in line]) <= 2 * (os.cpu_count() or 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import threading
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Server, eventually, running
-from wire import Wire, chunked, request
+from wire import Cut, Wire, chunked, request
 
 APPS = Path(__file__).parent / "apps"
 
@@ -197,6 +198,29 @@ def test_no_lane_is_lost_between_two_front_threads(server, workers, threads):
         assert hammer(running_server, 16, 125, ["/a", "/b"]) == []
         assert hammer(running_server, 1, 20, ["/c"]) == []
         assert not [line for line in running_server.log() if "ERROR" in line or "Traceback" in line]
+
+
+def test_stop_in_the_middle_of_load_ends_in_good_order(server):
+    """Without grace: connections, requests and lanes that move are dropped where they are."""
+    options = {"front_threads": 4, "workers": 2, "threads": 2, "graceful_timeout": "10ms"}
+    with server("probe:app", pythonpath=APPS, **options) as running_server:
+        context = running_server.ssl_context()
+        begun = threading.Barrier(13)
+
+        def run() -> None:
+            with contextlib.suppress(OSError, Cut, pytest.fail.Exception), Wire(running_server, context=context) as wire:
+                wire.get("/")
+                begun.wait(20)
+                while True:
+                    wire.get("/")
+
+        threads = [threading.Thread(target=run) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        begun.wait(20)
+        assert running_server.stop() == 0
+        for thread in threads:
+            thread.join(30)
 
 
 def test_each_connection_of_many_gets_its_own_responses(server):
