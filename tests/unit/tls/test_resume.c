@@ -87,6 +87,39 @@ static void a_session_resumes_with_the_client_and_its_chain_in_both_versions(voi
     pki_identity_done(&middle);
 }
 
+static SSL_SESSION *asks_for_a_name(peer_server *s, SSL_CTX *client, SSL_SESSION *session)
+{
+    peer_pair p;
+    peer_open(&p, s, client);
+    assert_int_equal(SSL_set_tlsext_host_name(p.client, "shop.example"), 1);
+    if (session)
+        assert_int_equal(SSL_set_session(p.client, session), 1);
+    peer_handshake(&p);
+    assert_int_equal(p.result, HC_TLS_DONE);
+    assert_int_equal(SSL_session_reused(p.server), session != NULL);
+    assert_string_equal(SSL_get_servername(p.server, TLSEXT_NAMETYPE_host_name), "shop.example");
+    SSL_SESSION *made = SSL_get1_session(p.client);
+    peer_close(&p);
+    return made;
+}
+
+static void a_resumed_session_knows_the_name_that_was_asked_for(void **state)
+{
+    (void)state;
+    hc_tls_config config = peer_config(&pki);
+    peer_server s;
+    peer_server_init(&s, &config);
+    for (size_t v = 0; v < HC_COUNT(versions); v++) {
+        SSL_CTX *client = peer_client(&pki.client, versions[v]);
+        SSL_SESSION *first = asks_for_a_name(&s, client, NULL);
+        SSL_SESSION *second = asks_for_a_name(&s, client, first);
+        SSL_SESSION_free(second);
+        SSL_SESSION_free(first);
+        SSL_CTX_free(client);
+    }
+    peer_server_done(&s);
+}
+
 static void what_the_client_holds_is_a_name_and_no_ticket(void **state)
 {
     (void)state;
@@ -383,6 +416,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_session_resumes_with_the_client_and_its_chain_in_both_versions),
+        cmocka_unit_test(a_resumed_session_knows_the_name_that_was_asked_for),
         cmocka_unit_test(what_the_client_holds_is_a_name_and_no_ticket),
         cmocka_unit_test(every_resumption_in_tls_1_3_gives_one_new_session),
         cmocka_unit_test(a_session_that_is_not_found_means_a_full_handshake),
