@@ -46,6 +46,7 @@
 #define HC_LIMIT_DRAIN_BYTES                                                                       \
     1048576 /* read and dropped after an alert or a refusal, before close */
 #define HC_LIMIT_DRAIN_MS     1000
+#define HC_LIMIT_SENT_A_TURN  262144 /* of one response before other connections have their turn */
 #define HC_LIMIT_UNSENT_BYTES 131072 /* of a response, that the kernel holds for a slow client */
 
 /* Lanes */

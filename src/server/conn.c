@@ -192,16 +192,22 @@ static bool talks_http(const hc_conn *c)
     return c->state == CONN_HEAD || c->state == CONN_BODY || c->state == CONN_ANSWER;
 }
 
-/* Sends the outbox as far as the socket takes it. */
+/* Sends the outbox as far as the socket takes it; of a long one only so much at a time, since a
+ * client that keeps up would have the thread for itself. */
 static void flush(hc_conn *c)
 {
     hc_err err = {0};
+    size_t sent = 0;
     if (!talks_http(c))
         return;
     c->want_write = false;
     while (c->out.size && c->state != CONN_CLOSED) {
         hc_slice octets;
         size_t done = 0;
+        if (sent >= HC_LIMIT_SENT_A_TURN) {
+            c->want_write = true; /* it is writable: poll says so once others had their turn */
+            return;
+        }
         if (hc_outbox_peek(&c->out, c->loop->scratch, sizeof c->loop->scratch, &octets, &err) !=
             0) {
             hc_log_text(c->loop->shared->log, HC_LOG_ERROR, "%s; the response is cut", err.text);
@@ -211,6 +217,7 @@ static void flush(hc_conn *c)
         hc_tls_result r = hc_tls_write(c->ssl, octets, &done, &err);
         if (r == HC_TLS_DONE) {
             hc_outbox_consume(&c->out, done);
+            sent += done;
             if (c->state ==
                 CONN_ANSWER) /* no deadline while the application is what is waited for */
                 conn_deadline(
