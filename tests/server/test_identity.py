@@ -25,7 +25,6 @@ from tls_client import (
     ask,
     attempt,
     certificate_message,
-    change_message,
     client_context,
     connected,
     fields_of,
@@ -398,24 +397,27 @@ def of_corpus(
         yield server
 
 
-def send_certificates(server: Server, world: World, *certificates: bytes) -> Alert | None:
-    message = certificate_message(*certificates)
-    with Wire(server, world.context(world.ca.issue(), "TLSv1.2")) as wire:
-        return wire.handshake(lambda _, octets: change_message(octets, CERTIFICATE, lambda _: message))
+def send_certificates(server: Server, world: World, *certificates: bytes, version: str = "TLSv1.2") -> Alert | None:
+    context = world.context(world.ca.issue(), version)
+    context.keylog_filename = str(world.pki.folder / "keys.log")
+    with Wire(server, context) as wire:
+        return wire.handshake_with(CERTIFICATE, lambda _: certificate_message(version, *certificates))
 
 
 # OpenSSL does not take these for certificates, so there is nothing to say about them.
 UNREADABLE = {"cn-octet-string", "cn-visible-string"}
 
 
+@each_version
 @pytest.mark.parametrize("label", sorted({path.stem for path in VECTORS.glob("refused/*.der")} - UNREADABLE))
 def test_malformed_certificate_ends_the_handshake_even_in_request_mode(
-    world: World, of_corpus: Server, label: str
+    world: World, of_corpus: Server, label: str, version: str
 ) -> None:
     certificate = (VECTORS / f"refused/{label}.der").read_bytes()
-    assert send_certificates(of_corpus, world, certificate) == Alert("bad_certificate")
-    line = of_corpus.wait_for(f"client refused .*sha256={hashlib.sha256(certificate).hexdigest()}")
-    assert fields_of(line)["verdict"] == "malformed"
+    before = len(refusals(of_corpus))
+    assert send_certificates(of_corpus, world, certificate, version=version) == Alert("bad_certificate")
+    line = fields_of(of_corpus.wait_for("client refused", count=before + 1))
+    assert (line["verdict"], line["sha256"]) == ("malformed", hashlib.sha256(certificate).hexdigest())
 
 
 def test_nul_in_a_name_is_visible_in_the_log(world: World, of_corpus: Server) -> None:
@@ -425,11 +427,14 @@ def test_nul_in_a_name_is_visible_in_the_log(world: World, of_corpus: Server) ->
     assert "\\\\00" in fields_of(line)["subject"]
 
 
+@each_version
 @pytest.mark.parametrize("label", sorted(UNREADABLE))
-def test_certificate_that_cannot_be_read_is_malformed(world: World, of_corpus: Server, label: str) -> None:
+def test_certificate_that_cannot_be_read_is_malformed(
+    world: World, of_corpus: Server, label: str, version: str
+) -> None:
     before = len(refusals(of_corpus))
     certificate = (VECTORS / f"refused/{label}.der").read_bytes()
-    assert send_certificates(of_corpus, world, certificate) == Alert("decode_error")
+    assert send_certificates(of_corpus, world, certificate, version=version) == Alert("decode_error")
     line = of_corpus.wait_for("client refused", count=before + 1)
     assert fields_of(line)["verdict"] == "malformed"
 
@@ -437,9 +442,10 @@ def test_certificate_that_cannot_be_read_is_malformed(world: World, of_corpus: S
 @pytest.mark.parametrize(
     "octets", [b"", b"\x30", b"\x30\x03\x02\x01\x05", b"GET / HTTP/1.1\r\n\r\n", b"\x30\x84\xff\xff\xff\xff"], ids=repr
 )
-def test_what_is_no_certificate_is_malformed(world: World, of_corpus: Server, octets: bytes) -> None:
+@each_version
+def test_what_is_no_certificate_is_malformed(world: World, of_corpus: Server, octets: bytes, version: str) -> None:
     before = len(refusals(of_corpus))
-    answer = send_certificates(of_corpus, world, octets)
+    answer = send_certificates(of_corpus, world, octets, version=version)
     assert isinstance(answer, Alert) and answer.name in ("decode_error", "bad_certificate")
     line = of_corpus.wait_for("client refused", count=before + 1)
     assert fields_of(line)["verdict"] == "malformed"

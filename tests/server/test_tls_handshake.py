@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import ssl
 import subprocess
@@ -21,7 +22,7 @@ from tls_client import (
     Wire,
     ask,
     attempt,
-    change_message,
+    change_encrypted,
     client_context,
     connected,
     record,
@@ -346,46 +347,66 @@ def test_certificate_without_its_key_is_not_proven(world: World, server: Server,
     assert (line["verdict"], line["subject"]) == ("key-not-proven", "CN=victim")
 
 
+def prove_otherwise(server: Server, world: World, client: Identity, version: str, change) -> Alert | None:
+    context = world.context(client, version)
+    context.keylog_filename = str(world.pki.folder / "keys.log")
+    with Wire(server, context) as wire:
+        return wire.handshake_with(CERTIFICATE_VERIFY, change)
+
+
+@each_version
+def test_proof_that_is_not_changed_is_taken(world: World, server: Server, version: str) -> None:
+    """That the tests below change nothing else."""
+    context = world.context(world.alice, version)
+    context.keylog_filename = str(world.pki.folder / "keys.log")
+    with Wire(server, context) as wire:
+        if version == "TLSv1.2":
+            assert wire.handshake_with(CERTIFICATE_VERIFY, lambda body: body) is None
+        else:
+            keys = world.pki.folder / "keys.log"
+            same = functools.partial(change_encrypted, keys=keys, kind=CERTIFICATE_VERIFY, change=lambda body: body)
+            assert wire.handshake(lambda flight, octets: same(octets) if flight else octets) is None
+        assert seen_by_app(wire.request())["verdict"] == "ok"
+
+
+@each_version
 @pytest.mark.parametrize("kind", ["p256", "p384", "p521", "rsa2048", "ed25519", "ed448"])
-def test_signature_with_one_bit_changed_is_not_proven(world: World, server: Server, kind: str) -> None:
+def test_signature_with_one_bit_changed_is_not_proven(world: World, server: Server, kind: str, version: str) -> None:
     victim = world.ca.issue("victim", kind=kind)
 
     def flip(body: bytes) -> bytes:
         at = len(body) - 5
         return body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]
 
-    with Wire(server, world.context(victim, "TLSv1.2")) as wire:
-        alert = wire.handshake(lambda _, octets: change_message(octets, CERTIFICATE_VERIFY, flip))
-    assert alert == Alert("decrypt_error")
+    assert prove_otherwise(server, world, victim, version, flip) == Alert("decrypt_error")
     assert the_refusal(server, victim)["verdict"] == "key-not-proven"
 
 
+CHANGES = {
+    "cut": lambda body: body[:4],
+    "empty signature": lambda body: body[:2] + b"\x00\x00",
+    "wrong length": lambda body: body[:2] + b"\xff\xff" + body[4:],
+    "octet behind it": lambda body: body + b"\x00",
+    "no algorithm": lambda body: b"\x00\x00" + body[2:],
+    "SHA-1": lambda body: b"\x02\x01" + body[2:],
+    "of another kind of key": lambda body: b"\x08\x08" + body[2:],  # ed448
+    "empty": lambda body: b"",
+}
+
+
+@each_version
 @pytest.mark.parametrize("kind", ["p256", "rsa2048", "ed25519"])
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda body: body[:4],
-        lambda body: body[:2] + b"\x00\x00",
-        lambda body: body[:2] + b"\xff\xff" + body[4:],
-        lambda body: body + b"\x00",
-        lambda body: b"\x00\x00" + body[2:],
-        lambda body: b"\x02\x01" + body[2:],  # rsa_pkcs1_sha1
-        lambda body: b"",
-    ],
-    ids=["cut", "empty signature", "wrong length", "octet behind it", "no algorithm", "SHA-1", "empty"],
-)
-def test_proof_that_is_malformed_is_no_proof(world: World, server: Server, kind: str, change) -> None:
+@pytest.mark.parametrize("label", CHANGES)
+def test_proof_that_is_malformed_is_no_proof(world: World, server: Server, kind: str, label: str, version: str) -> None:
     victim = world.ca.issue("victim", kind=kind)
-    with Wire(server, world.context(victim, "TLSv1.2")) as wire:
-        assert wire.handshake(lambda _, octets: change_message(octets, CERTIFICATE_VERIFY, change))
+    assert prove_otherwise(server, world, victim, version, CHANGES[label])
     assert the_refusal(server, victim)["verdict"] == "key-not-proven"
 
 
-def test_proof_that_is_left_out_is_no_proof(world: World, server: Server) -> None:
+@each_version
+def test_proof_that_is_left_out_is_no_proof(world: World, server: Server, version: str) -> None:
     victim = world.ca.issue("victim")
-    with Wire(server, world.context(victim, "TLSv1.2")) as wire:
-        alert = wire.handshake(lambda _, octets: change_message(octets, CERTIFICATE_VERIFY, lambda _: None))
-    assert alert == Alert("unexpected_message")
+    assert prove_otherwise(server, world, victim, version, lambda _: None) == Alert("unexpected_message")
     assert the_refusal(server, victim)["verdict"] == "key-not-proven"
 
 

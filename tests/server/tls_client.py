@@ -15,8 +15,12 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from conftest import Response, Server
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from pki import Identity
 
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA = 20, 21, 22, 23  # content types
@@ -202,6 +206,21 @@ class Wire:
         """`change` gets the number of the flight (0: ClientHello) and its octets."""
         return self._drive(self.tls.do_handshake, change)
 
+    def handshake_with(self, kind: int, change: Callable[[bytes], bytes | None]) -> Alert | None:
+        """With one of the client's messages changed, or left out where `change` returns None. The context says which
+        version it is, and for TLS 1.3 has a `keylog_filename`."""
+        context = self.tls.context
+        if context.minimum_version == ssl.TLSVersion.TLSv1_2:
+            return self.handshake(lambda _, octets: change_message(octets, kind, change))
+        keys = Path(context.keylog_filename)
+        alert = self.handshake(
+            lambda flight, octets: change_encrypted(octets, keys, kind, change) if flight else octets
+        )
+        if alert:
+            return alert
+        said = self.read()
+        return said if isinstance(said, Alert) else None
+
     def _drive(self, act: Callable[[], object], change: Callable[[int, bytes], bytes]) -> Alert | None:
         for flight in range(100):
             try:
@@ -303,7 +322,49 @@ def change_message(octets: bytes, kind: int, change: Callable[[bytes], bytes | N
     return out
 
 
-def certificate_message(*certificates: bytes) -> bytes:
-    """RFC 5246 section 7.4.6."""
-    each = b"".join(len(one).to_bytes(3, "big") + one for one in certificates)
-    return len(each).to_bytes(3, "big") + each
+def change_encrypted(octets: bytes, keys: Path, kind: int, change: Callable[[bytes], bytes | None]) -> bytes:
+    """The same for the client's second flight in TLS 1.3, with the keys that its library has written down."""
+    lines = [line.split() for line in keys.read_text().splitlines()]
+    secret = bytes.fromhex([line[2] for line in lines if line[0] == "CLIENT_HANDSHAKE_TRAFFIC_SECRET"][-1])
+    assert len(secret) == 48, "TLS_AES_256_GCM_SHA384 is what OpenSSL offers first"
+    aead, iv = AESGCM(expand(secret, b"key", 32)), int.from_bytes(expand(secret, b"iv", 12), "big")
+    out, clear = b"", b""
+    for number, (_, content) in enumerate([one for one in records(octets) if one[0] == APPLICATION_DATA]):
+        opened = aead.decrypt((iv ^ number).to_bytes(12, "big"), content, header(len(content)))
+        clear += opened.rstrip(b"\0")[:-1]
+    out = b"".join(record(*one) for one in records(octets) if one[0] == CHANGE_CIPHER_SPEC)
+    for number, part in enumerate(changed_parts(clear, kind, change)):
+        sealed = part + bytes([HANDSHAKE])
+        out += header(len(sealed) + 16)
+        out += aead.encrypt((iv ^ number).to_bytes(12, "big"), sealed, header(len(sealed) + 16))
+    return out
+
+
+def changed_parts(clear: bytes, kind: int, change: Callable[[bytes], bytes | None]) -> Iterator[bytes]:
+    while clear:
+        size = int.from_bytes(clear[1:4], "big")
+        body: bytes | None = clear[4 : 4 + size]
+        if clear[0] == kind:
+            body = change(clear[4 : 4 + size])
+        if body is not None:
+            message = clear[:1] + len(body).to_bytes(3, "big") + body
+            yield from (message[at : at + 16000] for at in range(0, len(message), 16000))
+        clear = clear[4 + size :]
+
+
+def header(size: int) -> bytes:
+    return bytes([APPLICATION_DATA, 3, 3]) + size.to_bytes(2, "big")
+
+
+def expand(secret: bytes, label: bytes, size: int) -> bytes:
+    """HKDF-Expand-Label, RFC 8446 section 7.1."""
+    label = b"tls13 " + label
+    info = size.to_bytes(2, "big") + bytes([len(label)]) + label + b"\0"
+    return HKDFExpand(hashes.SHA384(), size, info).derive(secret)
+
+
+def certificate_message(version: str, *certificates: bytes) -> bytes:
+    """RFC 5246 section 7.4.6, RFC 8446 section 4.4.2."""
+    context, extensions = (b"\0", b"\0\0") if version == "TLSv1.3" else (b"", b"")
+    each = b"".join(len(one).to_bytes(3, "big") + one + extensions for one in certificates)
+    return context + len(each).to_bytes(3, "big") + each
