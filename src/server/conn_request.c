@@ -25,20 +25,24 @@ static void refuse_octets(hc_conn *c, int status, const char *reason)
     conn_problem(c, status, reason, NULL, true);
 }
 
+static bool has_body(const hc_request *r)
+{
+    return r->chunked || r->content_length > 0;
+}
+
 /* Refused by verdict: readable, and the connection goes on where the next request can be told from
  * this one's body. */
 static void refuse_client(hc_conn *c, hc_verdict_code code)
 {
     const hc_request *r = &c->decoder.request;
     hc_verdict v = c->who.verdict;
-    bool body_to_come = r->chunked || r->content_length > 0;
     if (v.code != code)
         v = (hc_verdict){.code = code};
     conn_log_refusal(c, &v, c->who.principal ? hc_cert_x509(c->who.principal->cert) : NULL,
                      HC_SLICE_NONE);
     conn_enter(c, CONN_ANSWER);
     conn_problem(c, code == HC_VERDICT_REGISTRY_UNAVAILABLE ? 503 : 403,
-                 v.detail[0] ? v.detail : NULL, hc_verdict_name(code), body_to_come);
+                 v.detail[0] ? v.detail : NULL, hc_verdict_name(code), has_body(r));
 }
 
 /* May this request pass, by its path and its client? Answers it where it may not. */
@@ -76,6 +80,9 @@ static void take_head(hc_conn *c)
 static void dispatch(hc_conn *c)
 {
     hc_handler *h = hc_app_handler(c->loop->app);
+    /* A body may take long: who was let in at its head may be out at its end. */
+    if (has_body(&c->decoder.request) && !admit(c))
+        return;
     conn_enter(c, CONN_ANSWER);
     conn_deadline(c, 0);
     c->exchange = (hc_exchange){

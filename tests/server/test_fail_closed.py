@@ -96,7 +96,7 @@ OWN: dict[str, dict[str, Callable[[World, str], None]]] = {
     },
     "keyfile": {
         "of another certificate": lambda w, option: w.write(option, w.ca.issue_server().keyfile.read_bytes()),
-        "encrypted otherwise": lambda w, option: w.write(option, w.server.encrypted_keyfile(b"x", old=True).read_bytes()),
+        "encrypted otherwise": lambda w, option: w.write(option, other_passphrase(w)),
     },
     "keyfile-passphrase-file": {"wrong": lambda w, option: w.write(option, b"wrong\n")},
     "ca-certs": {
@@ -117,6 +117,10 @@ CASES = [
     for fault in [*ANY_FILE, *([] if "passphrase" in option else PEM_FILE), *OWN[option]]
     if (option, fault) != ("keyfile", "good, then cut")  # one key is wanted, and the first is the right one
 ]
+
+
+def other_passphrase(world: World) -> bytes:
+    return world.server.encrypted_keyfile(b"other", old=True).read_bytes()
 
 
 def weak_server(world: World) -> None:

@@ -21,6 +21,8 @@ from tls_client import (
     ECHO,
     VERSIONS,
     Alert,
+    Wire,
+    answer,
     ask,
     attempt,
     client_context,
@@ -250,6 +252,43 @@ def test_revoked_client_is_out_on_its_open_connection_and_its_session(
         assert verdict_of(ask(hers)) == "revoked"
     assert attempt(world.server, contexts[0], session=sessions[0]) == Alert("certificate_revoked")
     assert resumes(world.server, contexts[1], sessions[1])
+
+
+@each_version
+@pytest.mark.parametrize("chunked", [False, True], ids=["of known length", "in chunks"])
+def test_client_that_is_revoked_within_a_body_is_refused_at_its_end(
+    world: World, back_to_normal: None, version: str, chunked: bool
+) -> None:
+    alice = world.ca.issue("alice")
+    head, rest = ("Transfer-Encoding: chunked", b"2\r\ncd\r\n0\r\n\r\n") if chunked else ("Content-Length: 4", b"cd")
+    with connected(world.server, world.context(alice, version)) as secure:
+        assert ask(secure).status == 200
+        secure.sendall(f"POST / HTTP/1.1\r\nHost: localhost\r\n{head}\r\nExpect: 100-continue\r\n\r\n".encode())
+        assert secure.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n", "let in"
+        secure.sendall(b"2\r\nab\r\n" if chunked else b"ab")
+        world.revoke(alice)
+        world.reload()
+        secure.sendall(rest)
+        assert verdict_of(answer(secure)) == "revoked"
+    assert the_refusal(world.server, alice)["verdict"] == "revoked"
+
+
+@each_version
+def test_client_that_is_revoked_within_its_handshake_is_refused(
+    world: World, back_to_normal: None, version: str
+) -> None:
+    alice = world.ca.issue("alice")
+
+    def revoke_first(flight: int, octets: bytes) -> bytes:
+        if flight == 1:
+            world.revoke(alice)
+            world.reload()
+        return octets
+
+    with Wire(world.server, world.context(alice, version)) as wire:
+        refused = wire.handshake(revoke_first) or wire.request()
+    assert refused == Alert("certificate_revoked") or verdict_of(refused) == "revoked"
+    assert the_refusal(world.server, alice)["verdict"] == "revoked"
 
 
 @each_version
