@@ -38,33 +38,42 @@ static int check_format(const char *format, hc_err *err)
     return 0;
 }
 
-int hc_access_log_open(const char *file, const char *format, hc_access_log **out, hc_err *err)
+int hc_access_log_over(int fd, const char *format, hc_access_log **out, hc_err *err)
 {
     bool json = format && strcmp(format, "json") == 0;
     int rc = json || !format ? 0 : check_format(format, err);
-    if (rc != 0)
-        return rc;
-    hc_access_log *a = hc_alloc_zero(1, sizeof *a);
-    if (!a)
-        return hc_err_set(err, HC_ENOMEM, "no memory for the access log");
-    if (pthread_mutex_init(&a->lock, NULL) != 0) {
-        hc_free(a);
-        return hc_err_set(err, HC_ENOMEM, "no memory for a lock");
+    hc_access_log *a = rc == 0 ? hc_alloc_zero(1, sizeof *a) : NULL;
+    if (!a) {
+        if (fd > 2)
+            (void)close(fd);
+        return rc != 0 ? rc : hc_err_set(err, HC_ENOMEM, "no memory for the access log");
     }
+    a->fd = fd;
     a->json = json;
     a->format = hc_strdup(format ? format : DEFAULT_FORMAT);
-    a->fd =
-        strcmp(file, "-") == 0 ? 1 : open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
-    if (a->fd < 0)
-        rc = hc_err_errno(err, errno, "cannot open the access log %s", file);
-    else if (!a->format)
-        rc = hc_err_set(err, HC_ENOMEM, "no memory for the access log");
-    if (rc != 0) {
+    if (!a->format) {
         hc_access_log_free(a);
-        return rc;
+        return hc_err_set(err, HC_ENOMEM, "no memory for the access log");
     }
     *out = a;
     return 0;
+}
+
+int hc_access_log_open(const char *file, const char *format, hc_access_log **out, hc_err *err)
+{
+    int fd = 1;
+    if (strcmp(file, "-") != 0)
+        fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+    if (fd < 0)
+        return hc_err_errno(err, errno, "cannot open the access log %s", file);
+    return hc_access_log_over(fd, format, out, err);
+}
+
+/* One system call, so that a line goes to the one file or to the other. */
+void hc_access_log_move(hc_access_log *a, int fd)
+{
+    (void)dup3(fd, a->fd, O_CLOEXEC);
+    (void)close(fd);
 }
 
 void hc_access_log_free(hc_access_log *a)

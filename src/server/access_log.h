@@ -28,6 +28,10 @@ typedef struct hc_access_entry {
  * serial. */
 int hc_access_log_open(const char *file, const char *format, hc_access_log **out,
                        hc_err *err) HC_MUST_CHECK;
+/* The same over a descriptor that somebody else opened (taken, also on failure). */
+int hc_access_log_over(int fd, const char *format, hc_access_log **out, hc_err *err) HC_MUST_CHECK;
+/* Lines go to `fd` (taken) from now on; other threads may be writing. */
+void hc_access_log_move(hc_access_log *a, int fd);
 void hc_access_log_free(hc_access_log *a);
 void hc_access_log_write(hc_access_log *a, const hc_access_entry *entry);
 

@@ -19,13 +19,15 @@
 
 typedef enum hc_control_type {
     /* supervisor to front */
-    HC_CONTROL_CONFIG = 1,  /* fd: put this in force; answered by CONFIG_OK or CONFIG_BAD */
-    HC_CONTROL_LISTEN = 2,  /* fd: serve this listening socket */
-    HC_CONTROL_LANE = 3,    /* worker, fd: a lane to a thread of this worker */
-    HC_CONTROL_RETIRE = 4,  /* worker: no new request to it */
-    HC_CONTROL_DRAIN = 5,   /* grace_ms: finish; answered by DRAINED */
-    HC_CONTROL_STATUS = 6,  /* answered by STATUS_IS */
-    HC_CONTROL_METRICS = 7, /* fd: serve /metrics and /healthz on this listening socket */
+    HC_CONTROL_CONFIG = 1,     /* fd: put this in force; answered by CONFIG_OK or CONFIG_BAD */
+    HC_CONTROL_LISTEN = 2,     /* fd: serve this listening socket */
+    HC_CONTROL_LANE = 3,       /* worker, fd: a lane to a thread of this worker */
+    HC_CONTROL_RETIRE = 4,     /* worker: no new request to it */
+    HC_CONTROL_DRAIN = 5,      /* grace_ms: finish; answered by DRAINED */
+    HC_CONTROL_STATUS = 6,     /* answered by STATUS_IS */
+    HC_CONTROL_METRICS = 7,    /* fd: serve /metrics and /healthz on this listening socket */
+    HC_CONTROL_ACCESS_LOG = 8, /* fd: write access log lines here from now on */
+    HC_CONTROL_ERROR_LOG = 9,  /* fd: likewise all other lines */
     /* front to supervisor */
     HC_CONTROL_CONFIG_OK = 16,
     HC_CONTROL_CONFIG_BAD = 17,    /* text: why; what was in force stays */

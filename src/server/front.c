@@ -19,6 +19,7 @@ struct hc_front {
     unsigned next_loop; /* gets the next lane */
     int listeners[HC_LIMIT_LISTENERS];
     size_t listener_count;
+    int access_fd; /* given and not yet used; -1: none */
     bool started;
 };
 
@@ -45,6 +46,7 @@ int hc_front_new(const hc_log *log, const hc_front_events *events, hc_front **ou
     hc_front *f = hc_alloc_zero(1, sizeof *f);
     if (!f)
         return hc_err_set(err, HC_ENOMEM, "no memory for the front");
+    f->access_fd = -1;
     f->shared.log = log;
     f->shared.events = *events;
     hc_pool_events pool_events = {f, on_lane_ready, on_worker_broken, on_worker_idle};
@@ -87,11 +89,31 @@ static int publish(hc_front *f, hc_live *live, hc_err *err)
     return 0;
 }
 
+void hc_front_access_log(hc_front *f, int fd)
+{
+    if (f->shared.access) {
+        hc_access_log_move(f->shared.access, fd);
+        return;
+    }
+    if (f->access_fd >= 0)
+        (void)close(f->access_fd);
+    f->access_fd = fd;
+}
+
+static int open_access_log(hc_front *f, const hc_settings *s, hc_err *err)
+{
+    int fd = f->access_fd;
+    f->access_fd = -1;
+    return fd >= 0
+               ? hc_access_log_over(fd, s->access_logformat, &f->shared.access, err)
+               : hc_access_log_open(s->access_logfile, s->access_logformat, &f->shared.access, err);
+}
+
 static int open_shared(hc_front *f, const hc_settings *s, hc_err *err)
 {
     int rc = 0;
     if (s->access_logfile && !f->shared.access)
-        rc = hc_access_log_open(s->access_logfile, s->access_logformat, &f->shared.access, err);
+        rc = open_access_log(f, s, err);
     if (rc == 0 && s->session_cache && !f->shared.sessions) {
         hc_session_config config = {.entries = (size_t)s->session_cache,
                                     .bytes = HC_LIMIT_SESSION_BYTES_DEFAULT,
@@ -289,6 +311,8 @@ void hc_front_free(hc_front *f)
         (void)close(f->listeners[i]);
     hc_session_store_free(f->shared.sessions);
     hc_access_log_free(f->shared.access);
+    if (f->access_fd >= 0)
+        (void)close(f->access_fd);
     hc_live_unref(f->live);
     hc_pool_free(f->shared.pool);
     hc_free(f);

@@ -21,6 +21,9 @@ typedef struct hc_front_events {
 
 int hc_front_new(const hc_log *log, const hc_front_events *events, hc_front **out,
                  hc_err *err) HC_MUST_CHECK;
+/* Where access log lines go (taken): before the first configuration, or in the place of what was
+ * there. Without it the front opens the file itself. */
+void hc_front_access_log(hc_front *f, int fd);
 /* First configuration and every reload. On failure what was in force stays. `settings` and `files`
  * are copied from. */
 int hc_front_configure(hc_front *f, const hc_settings *settings, const hc_files *files,

@@ -180,7 +180,7 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 
 /* --- the process --- */
 
-static int spawn_front(hc_front_link *l, int child_fd, hc_err *err)
+static int spawn_front(hc_front_link *l, const hc_identity *identity, int child_fd, hc_err *err)
 {
     static const int ignored[] = {SIGPIPE, SIGINT, SIGHUP, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
     char name[] = "handclasp", command[] = "front";
@@ -191,6 +191,7 @@ static int spawn_front(hc_front_link *l, int child_fd, hc_err *err)
         .env = environ,
         .fds = &child_fd,
         .fd_count = 1,
+        .identity = identity,
         .ignore = ignored,
         .ignore_count = HC_COUNT(ignored)};
     return hc_spawn_run(&s, &l->pid, err);
@@ -210,7 +211,8 @@ static int open_channel(hc_front_link *l, int fd, hc_err *err)
     return 0;
 }
 
-int hc_front_link_start(hc_front_link *l, int config_fd, hc_err *err)
+int hc_front_link_start(hc_front_link *l, const hc_identity *identity, int access_fd, int config_fd,
+                        hc_err *err)
 {
     int pair[2] = {-1, -1};
     int rc;
@@ -219,7 +221,7 @@ int hc_front_link_start(hc_front_link *l, int config_fd, hc_err *err)
     else if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
         rc = hc_err_errno(err, errno, "cannot make the control channel");
     else
-        rc = spawn_front(l, pair[1], err);
+        rc = spawn_front(l, identity, pair[1], err);
     if (pair[1] >= 0)
         (void)close(pair[1]);
     if (rc == 0) {
@@ -230,9 +232,30 @@ int hc_front_link_start(hc_front_link *l, int config_fd, hc_err *err)
         if (pair[0] >= 0) /* a front that was started reads the end of its channel, and exits */
             (void)close(pair[0]);
         (void)close(config_fd);
+        if (access_fd >= 0)
+            (void)close(access_fd);
+        return rc;
+    }
+    rc = hc_front_link_logs(l, access_fd, -1, err);
+    if (rc != 0) {
+        (void)close(config_fd);
         return rc;
     }
     return send_message(l, &(hc_control_message){.type = HC_CONTROL_CONFIG, .fd = config_fd}, err);
+}
+
+int hc_front_link_logs(hc_front_link *l, int access_fd, int error_fd, hc_err *err)
+{
+    int rc = 0;
+    if (access_fd >= 0)
+        rc = send_message(l, &(hc_control_message){.type = HC_CONTROL_ACCESS_LOG, .fd = access_fd},
+                          err);
+    if (rc == 0 && error_fd >= 0)
+        rc = send_message(l, &(hc_control_message){.type = HC_CONTROL_ERROR_LOG, .fd = error_fd},
+                          err);
+    else if (error_fd >= 0)
+        (void)close(error_fd);
+    return rc;
 }
 
 int hc_front_link_reconfigure(hc_front_link *l, int config_fd, hc_err *err)

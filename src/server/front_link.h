@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "server/control.h"
+#include "server/spawn.h"
 
 typedef enum hc_front_state {
     HC_FRONT_DOWN,
@@ -62,8 +63,12 @@ typedef struct hc_front_link {
 
 void hc_front_link_init(hc_front_link *l, uv_loop_t *loop, const hc_log *log,
                         const hc_front_link_hooks *hooks);
-/* Starts the process and sends `config_fd` (taken). Only when down. */
-int hc_front_link_start(hc_front_link *l, int config_fd, hc_err *err) HC_MUST_CHECK;
+/* Starts the process as `identity` (NULL: as this one) and sends `config_fd` (taken), before it
+ * `access_fd`, the access log (taken; -1: none). Only when down. */
+int hc_front_link_start(hc_front_link *l, const hc_identity *identity, int access_fd, int config_fd,
+                        hc_err *err) HC_MUST_CHECK;
+/* Log files opened anew (taken, each may be -1). */
+int hc_front_link_logs(hc_front_link *l, int access_fd, int error_fd, hc_err *err) HC_MUST_CHECK;
 /* Another configuration (taken); -HC_EBUSY where the front is not serving or the last one is not
  * yet answered. */
 int hc_front_link_reconfigure(hc_front_link *l, int config_fd, hc_err *err) HC_MUST_CHECK;

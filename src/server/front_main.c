@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 #endif
 
+#include "app/spool.h"
 #include "server/control.h"
 #include "server/control_config.h"
 #include "server/front.h"
@@ -24,6 +25,7 @@ typedef struct front_process {
     hc_log log;
     hc_front *front; /* NULL before the first configuration */
     bool started;
+    int access_fd; /* came before there was a front; -1: none */
     hc_control in;
     pthread_mutex_t post_lock; /* keeps the frames of several threads whole */
 } front_process;
@@ -73,7 +75,45 @@ static int make_front(front_process *p, const hc_settings *settings, hc_err *err
         return 0;
     p->log = (hc_log){
         .fd = 2, .level = settings->log_level, .json = settings->log_json, .role = "front"};
-    return hc_front_new(&p->log, &events, &p->front, err);
+    int rc = hc_front_new(&p->log, &events, &p->front, err);
+    if (rc == 0 && p->access_fd >= 0) {
+        hc_front_access_log(p->front, p->access_fd);
+        p->access_fd = -1;
+    }
+    return rc;
+}
+
+/* A folder that this user cannot write to would show with the first large body. */
+static int check_spool(const hc_log *log, const hc_settings *settings, hc_err *err)
+{
+    int fd = -1;
+    hc_err why = {0};
+    int rc = hc_spool_file(settings->worker_tmp_dir, &fd, &why);
+    if (rc == 0) {
+        (void)close(fd);
+        return 0;
+    }
+    if (settings->worker_tmp_dir)
+        return hc_err_set(err, -rc, "--worker-tmp-dir, as the front's user: %s", why.text);
+    hc_log_text(log, HC_LOG_WARNING,
+                "large bodies will be refused: %s; give --worker-tmp-dir a folder that the front's "
+                "user can write to",
+                why.text);
+    return 0;
+}
+
+static void take_log(front_process *p, const hc_control_message *m)
+{
+    if (m->type == HC_CONTROL_ERROR_LOG) {
+        (void)dup2(m->fd, 2);
+        (void)close(m->fd);
+    } else if (p->front) {
+        hc_front_access_log(p->front, m->fd);
+    } else {
+        if (p->access_fd >= 0)
+            (void)close(p->access_fd);
+        p->access_fd = m->fd;
+    }
 }
 
 static void configure(front_process *p, int fd)
@@ -85,6 +125,8 @@ static void configure(front_process *p, int fd)
     (void)close(fd);
     if (rc == 0) {
         rc = make_front(p, &settings, &err);
+        if (rc == 0)
+            rc = check_spool(&p->log, &settings, &err);
         if (rc == 0)
             rc = hc_front_configure(p->front, &settings, &files, &err);
         hc_settings_done(&settings);
@@ -156,6 +198,10 @@ static int obey(front_process *p, const hc_control_message *m, hc_err *err)
         else
             on_drained(p);
         return 0;
+    case HC_CONTROL_ACCESS_LOG:
+    case HC_CONTROL_ERROR_LOG:
+        take_log(p, m);
+        return 0;
     case HC_CONTROL_STATUS:
         tell_status(p);
         return 0;
@@ -190,6 +236,7 @@ static void protect_memory(void)
 int hc_front_main(int control_fd)
 {
     front_process p = {.log = {.fd = 2, .level = HC_LOG_INFO, .role = "front"},
+                       .access_fd = -1,
                        .post_lock = PTHREAD_MUTEX_INITIALIZER};
     hc_err err = {0};
     ignore_signals();

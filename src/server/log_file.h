@@ -5,7 +5,7 @@
 
 #include "base/err.h"
 
-/* Appended to, made with 0640. `option` names the option in errors. */
+/* Appended to, made with 0640; `out` stays as it is for NULL and "-". `option` is for errors. */
 int hc_log_file_open(const char *option, const char *path, int *out, hc_err *err) HC_MUST_CHECK;
 /* Puts `path` in the place of descriptor `fd`; nothing for NULL and "-". Until it can be opened the
  * old one stays. */

@@ -104,6 +104,10 @@ static const hc_option table[] = {
      .help = "User of the workers. Needs a start as root."},
     {.name = "group", .letter = 'g', .type = HC_OPTION_TEXT, IN(group), .value = "GROUP",
      .initial_help = "the user's group", .section = processes, .help = "Group of the workers. Needs a start as root."},
+    {.name = "front-user", .type = HC_OPTION_TEXT, IN(front_user), .value = "USER",
+     .initial_help = "the user who starts the server", .section = processes,
+     .help = "User of the front, which does TLS and HTTP and is given the key; not that of the workers. Needs a start as "
+             "root."},
     {.name = "umask", .letter = 'm', .type = HC_OPTION_OCTAL, IN(umask), .max = 0777, .value = "MODE",
      .initial_help = "as inherited", .section = processes,
      .help = "Permissions that files made by workers do not get, in octal."},

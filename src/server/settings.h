@@ -34,6 +34,7 @@ typedef struct hc_settings {
     uint64_t worker_connections;
     uint64_t max_requests, max_requests_jitter; /* 0: no end */
     char *user, *group;     /* for workers, when started as root */
+    char *front_user;       /* for the front, likewise */
     unsigned umask;
     char *pidfile;
     char *metrics_bind;     /* HOST:PORT of loopback; NULL: no metrics */

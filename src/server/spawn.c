@@ -71,8 +71,8 @@ static bool parse_id(const char *text, uint32_t *out)
 }
 
 /* `out_name` (the caller's) is NULL for a number that no user has. */
-static int find_user(const char *user, uid_t *uid, gid_t *gid, bool *gid_known, char **out_name,
-                     hc_err *err)
+static int find_user(const char *option, const char *user, uid_t *uid, gid_t *gid, bool *gid_known,
+                     char **out_name, hc_err *err)
 {
     struct passwd entry, *found = NULL;
     uint32_t number = 0;
@@ -90,7 +90,7 @@ static int find_user(const char *user, uid_t *uid, gid_t *gid, bool *gid_known, 
                          : getpwnam_r(user, &entry, space, size, &found);
     }
     if (!found && !numeric) {
-        rc = hc_err_set(err, HC_ENOENT, "--user %s: there is no such user", user);
+        rc = hc_err_set(err, HC_ENOENT, "%s %s: there is no such user", option, user);
         goto out;
     }
     *uid = found ? found->pw_uid : (uid_t)number;
@@ -131,14 +131,14 @@ static int find_group(const char *group, gid_t *gid, hc_err *err)
     return found ? 0 : hc_err_set(err, HC_ENOENT, "--group %s: there is no such group", group);
 }
 
-static int find_groups(const char *name, hc_identity *i, hc_err *err)
+static int find_groups(const char *option, const char *name, hc_identity *i, hc_err *err)
 {
     int count = 1, room;
     if (name) {
         gid_t one;
         (void)getgrouplist(name, i->gid, &one, &count);
         if (count < 1 || count > GROUPS_MAX)
-            return hc_err_set(err, HC_ELIMIT, "--user %s: too many groups", name);
+            return hc_err_set(err, HC_ELIMIT, "%s %s: too many groups", option, name);
     }
     room = count;
     i->groups = hc_alloc_zero((size_t)room, sizeof(*i->groups));
@@ -146,38 +146,40 @@ static int find_groups(const char *name, hc_identity *i, hc_err *err)
         return hc_err_set(err, HC_ENOMEM, "no memory");
     i->groups[0] = i->gid;
     if (name && getgrouplist(name, i->gid, i->groups, &count) < 0)
-        return hc_err_set(err, HC_EBUSY, "--user %s: its groups are being changed", name);
+        return hc_err_set(err, HC_EBUSY, "%s %s: its groups are being changed", option, name);
     i->group_count = (size_t)(count < room ? count : room);
     return 0;
 }
 
-static int allowed(const hc_identity *i, hc_err *err)
+static int allowed(const char *option, const hc_identity *i, hc_err *err)
 {
     if (geteuid() == 0 || (i->uid == geteuid() && i->gid == getegid()))
         return 0;
     return hc_err_set(err, HC_EDENIED,
-                      "--user and --group need root: start as root, or leave them out");
+                      "%s (or its group) needs root: start as root, or leave it out", option);
 }
 
-int hc_identity_lookup(const char *user, const char *group, hc_identity *out, hc_err *err)
+int hc_identity_lookup(const char *option, const char *user, const char *group, hc_identity *out,
+                       hc_err *err)
 {
     hc_identity i = {.uid = geteuid(), .gid = getegid()};
     bool gid_known = !user;
     char *name = NULL;
     int rc = 0;
     if (user)
-        rc = find_user(user, &i.uid, &i.gid, &gid_known, &name, err);
+        rc = find_user(option, user, &i.uid, &i.gid, &gid_known, &name, err);
     if (rc == 0 && group) {
         rc = find_group(group, &i.gid, err);
         gid_known = true;
     }
     if (rc == 0 && !gid_known)
-        rc = hc_err_set(err, HC_EINVAL, "--user %s: no such user has a group; give --group", user);
+        rc = hc_err_set(err, HC_EINVAL, "%s %s: that number is no known user, so it has no group",
+                        option, user);
     if (rc == 0)
-        rc = allowed(&i, err);
+        rc = allowed(option, &i, err);
     i.drop = (user || group) && geteuid() == 0;
     if (rc == 0 && i.drop)
-        rc = find_groups(name, &i, err);
+        rc = find_groups(option, name, &i, err);
     hc_free(name);
     if (rc != 0) {
         hc_identity_done(&i);

@@ -23,8 +23,9 @@ typedef struct hc_identity {
 } hc_identity;
 
 /* `user` and `group` by name or number, either may be NULL: a user brings its own groups, a group
- * alone replaces the parent's. Not root: an error unless both mean who the process already is. */
-int hc_identity_lookup(const char *user, const char *group, hc_identity *out,
+ * alone replaces the parent's. Not root: an error unless both mean who the process already is.
+ * `option`, "--user", is for errors. */
+int hc_identity_lookup(const char *option, const char *user, const char *group, hc_identity *out,
                        hc_err *err) HC_MUST_CHECK;
 void hc_identity_done(hc_identity *i);
 

@@ -8,15 +8,9 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "server/control_socket.h"
-#include "server/front_link.h"
-#include "server/listeners.h"
 #include "server/log_file.h"
 #include "server/notify.h"
-#include "server/status.h"
-#include "server/supervisor_plan.h"
-#include "server/watch.h"
-#include "server/workers.h"
+#include "server/supervisor_impl.h"
 
 extern char **environ;
 
@@ -26,46 +20,10 @@ extern char **environ;
 #define FRONT_PAUSE_MS                                                                             \
     50 /* before a front that died is started again: its channel is closed by then */
 
-typedef enum phase {
-    PHASE_STARTING, /* nobody was served yet: any failure ends it all */
-    PHASE_SERVING,
-    PHASE_DRAINING,
-    PHASE_STOPPING, /* the front is gone or killed, the workers are on their way out */
-} phase;
-
 typedef enum phase_change { CHANGE_READY, CHANGE_DRAIN, CHANGE_STOP } phase_change;
 
-static const int watched_signals[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGCHLD,
-                                      SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU};
-
-typedef struct supervisor {
-    const hc_serve_args *args; /* the caller's: of the start */
-    hc_serve_args flags; /* in force as they were given, before anything was resolved: what a reload
-                            compares */
-    hc_plan plan;        /* in force; its worker command is the pool's */
-    hc_serve_args next_flags;
-    hc_plan next_plan; /* sent to the front, not yet answered */
-    bool next_pending, reload_again;
-    uint64_t reloads_begun, reloads_adopted; /* numbers of the last ones */
-    hc_control_socket *control;
-    int64_t started_s;
-    hc_log log;
-    struct rlimit open_files; /* as it was: for the workers */
-    uv_loop_t loop;
-    uv_signal_t signals[HC_COUNT(watched_signals)];
-    uv_timer_t timer; /* what it is for depends on the phase */
-    uv_poll_t parent;
-    hc_watch watch;
-    hc_listeners listeners, metrics;
-    hc_front_link front;
-    uint64_t front_started_ms, front_backoff_ms;
-    uint64_t drain_until_ms;
-    hc_workers *pool;
-    bool pool_started, pool_empty;
-    phase phase;
-    int exit_code;
-    bool pidfile_written;
-} supervisor;
+static const int watched_signals[HC_SUPERVISOR_SIGNALS] = {
+    SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGCHLD, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU};
 
 static bool change_phase(supervisor *s, phase_change change)
 {
@@ -158,8 +116,14 @@ static int start_front(supervisor *s, hc_err *err)
     int fd = copy_fd(s->plan.config_fd, err);
     if (fd < 0)
         return fd;
+    int access_fd = -1;
+    if (hc_log_file_open("--access-logfile", s->plan.settings.access_logfile, &access_fd, err) !=
+        0) {
+        (void)close(fd);
+        return -HC_EIO;
+    }
     s->front_started_ms = hc_clock_monotonic_ms();
-    return hc_front_link_start(&s->front, fd, err);
+    return hc_front_link_start(&s->front, &s->plan.front, access_fd, fd, err);
 }
 
 static void restart_front_later(supervisor *s);
@@ -246,6 +210,10 @@ static void on_front_exited(void *arg, int status)
 
 static void warn_if_together(const supervisor *s)
 {
+    if (s->plan.apart && !s->plan.front.drop && geteuid() == 0)
+        hc_log_text(&s->log, HC_LOG_WARNING,
+                    "the front, which strangers talk to, runs as root; give --front-user a user of "
+                    "its own");
     if (s->plan.apart)
         return;
     hc_log_text(
@@ -407,7 +375,7 @@ static void on_first_configured(supervisor *s)
 
 /* --- reload --- */
 
-static void on_reload(supervisor *s)
+void supervisor_reload(supervisor *s)
 {
     hc_err err = {0};
     if (s->phase != PHASE_SERVING) {
@@ -495,79 +463,8 @@ static void on_configured(void *arg, const char *refused)
     }
     if (s->reload_again && s->phase == PHASE_SERVING) {
         s->reload_again = false;
-        on_reload(s);
+        supervisor_reload(s);
     }
-}
-
-/* --- who asks --- */
-
-static void tell_status(supervisor *s, hc_slice front_says)
-{
-    static const char *const phases[] = {[PHASE_STARTING] = "starting",
-                                         [PHASE_SERVING] = "serving",
-                                         [PHASE_DRAINING] = "draining",
-                                         [PHASE_STOPPING] = "stopping"};
-    hc_status status = {.phase = phases[s->phase],
-                        .started_s = s->started_s,
-                        .plan = &s->plan,
-                        .listeners = &s->listeners,
-                        .metrics = &s->metrics,
-                        .front = &s->front,
-                        .workers = s->pool_started ? s->pool : NULL,
-                        .front_says = front_says};
-    hc_buf line = hc_buf_init(HC_CONTROL_ANSWER_BYTES);
-    if (hc_status_write(&status, &line) == 0)
-        hc_control_socket_tell_status(s->control, hc_buf_slice(&line));
-    hc_buf_done(&line);
-}
-
-static void on_front_status(void *arg, hc_slice json)
-{
-    tell_status(arg, json);
-}
-
-static void on_status_wanted(void *arg, bool late)
-{
-    supervisor *s = arg;
-    if (late || !hc_front_link_ask_status(&s->front))
-        tell_status(s, HC_SLICE_NONE);
-}
-
-static uint64_t on_next_reload(void *arg)
-{
-    return ((supervisor *)arg)->reloads_begun + 1;
-}
-
-static void on_reload_wanted(void *arg)
-{
-    on_reload(arg);
-}
-
-/* Where none was asked for by name the server runs without, rather than not at all. */
-static int open_control_socket(supervisor *s, hc_err *err)
-{
-    const hc_settings *set = &s->plan.settings;
-    hc_control_socket_hooks hooks = {s, on_status_wanted, on_next_reload, on_reload_wanted};
-    hc_buf path = hc_buf_init(HC_LIMIT_LOG_LINE);
-    int rc = 0;
-    if (set->control_socket)
-        rc = hc_buf_add_text(&path, set->control_socket);
-    else if (!set->state || access(set->state, F_OK) != 0)
-        return 0;
-    else
-        rc = hc_buf_printf(&path, "%s/" HC_CONTROL_SOCKET_NAME, set->state);
-    if (rc == 0)
-        rc = hc_buf_add_byte(&path, 0);
-    rc = rc == 0 ? hc_control_socket_open((const char *)path.at, &s->loop, &s->log, &hooks,
-                                          &s->control, err)
-                 : hc_err_set(err, -rc, "the path of the control socket is too long");
-    hc_buf_done(&path);
-    if (rc == 0 || set->control_socket)
-        return rc == 0 ? 0 : hc_err_context(err, "--control-socket");
-    hc_log_text(&s->log, HC_LOG_WARNING,
-                "no control socket, so status and reload will not find this server: %s", err->text);
-    *err = (hc_err){0};
-    return 0;
 }
 
 static void on_source_changed(void *arg)
@@ -611,7 +508,7 @@ static void on_signal(uv_signal_t *handle, int number)
         hc_workers_reap(s->pool);
         break;
     case SIGHUP:
-        on_reload(s);
+        supervisor_reload(s);
         break;
     case SIGTERM:
         drain(s, "told to end");
@@ -627,11 +524,11 @@ static void on_signal(uv_signal_t *handle, int number)
         if (s->pool_started && s->phase == PHASE_SERVING)
             hc_workers_resize(s->pool, number == SIGTTIN ? 1 : -1);
         break;
-    default: /* gunicorn reopens logs and replaces itself by these */
-        hc_log_text(&s->log, HC_LOG_WARNING,
-                    "signal %d does nothing here: logs are appended to, so copytruncate works; "
-                    "SIGHUP reloads",
-                    number);
+    case SIGUSR1:
+        supervisor_reopen_logs(s);
+        break;
+    default: /* gunicorn replaces itself by this one */
+        hc_log_text(&s->log, HC_LOG_WARNING, "signal %d does nothing here: SIGHUP reloads", number);
     }
 }
 
@@ -694,7 +591,7 @@ static int open_sockets(supervisor *s, hc_err *err)
         s->pidfile_written = rc == 0;
     }
     if (rc == 0)
-        rc = open_control_socket(s, err);
+        rc = supervisor_open_control(s, err);
     if (rc == 0 && set->reload && s->plan.with_workers)
         rc = hc_watch_start(&s->watch, &s->loop, set, on_source_changed, s, err);
     return rc;
@@ -720,7 +617,7 @@ static int open_all(supervisor *s, hc_err *err)
                                  .worker_broken = on_worker_broken,
                                  .worker_idle = on_worker_idle,
                                  .drained = on_drained,
-                                 .status = on_front_status,
+                                 .status = supervisor_on_front_status,
                                  .exited = on_front_exited};
     hc_spawn_raise_open_files(&s->open_files);
     hc_front_link_init(&s->front, &s->loop, &s->log, &hooks);

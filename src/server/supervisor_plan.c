@@ -34,6 +34,23 @@ static int seal_files(hc_plan *p, const hc_log *log, hc_err *err)
     return rc;
 }
 
+/* Users that are to be apart, and are not, would be a promise broken in silence. */
+static int look_up_users(hc_plan *p, hc_err *err)
+{
+    const hc_settings *s = &p->settings;
+    const hc_identity *worker = &p->command.identity;
+    int rc =
+        s->front_user ? hc_identity_lookup("--front-user", s->front_user, NULL, &p->front, err) : 0;
+    uid_t front = p->front.drop ? p->front.uid : geteuid();
+    if (rc == 0 && p->front.drop && p->with_workers && worker->uid == front)
+        rc = hc_err_set(err, HC_EINVAL,
+                        "--front-user %s is also the user of the workers: whoever breaks into the "
+                        "application could reach the server's key; give --user another one",
+                        s->front_user);
+    p->apart = worker->drop && worker->uid != 0 && worker->uid != geteuid() && worker->uid != front;
+    return rc;
+}
+
 int hc_plan_make(hc_plan *p, const hc_serve_args *args, const hc_log *log, hc_err *err)
 {
     hc_plan made = {.config_fd = -1};
@@ -48,7 +65,8 @@ int hc_plan_make(hc_plan *p, const hc_serve_args *args, const hc_log *log, hc_er
     made.with_workers = rc == 0 && args->lane_count == 0 && made.settings.app;
     if (made.with_workers)
         rc = hc_worker_command_init(&made.command, &made.settings, err);
-    made.apart = made.command.identity.drop && made.command.identity.uid != geteuid();
+    if (rc == 0)
+        rc = look_up_users(&made, err);
     if (rc == 0)
         rc = seal_files(&made, log, err);
     if (rc != 0) {
@@ -63,6 +81,7 @@ void hc_plan_done(hc_plan *p)
 {
     hc_settings_done(&p->settings);
     hc_worker_command_done(&p->command);
+    hc_identity_done(&p->front);
     if (p->config_fd >= 0)
         (void)close(p->config_fd);
     *p = (hc_plan){.config_fd = -1};

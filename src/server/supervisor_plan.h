@@ -10,9 +10,10 @@
 typedef struct hc_plan {
     hc_settings settings;
     hc_worker_command command; /* empty where no worker is to be started */
+    hc_identity front;         /* who the front is to be */
     int config_fd;
     bool with_workers;
-    bool apart; /* workers run as another user than the one who owns the key */
+    bool apart; /* workers run as another user than those who own or hold the key */
 } hc_plan;
 
 /* Reads the certificate files. What is odd but no error is logged. */

@@ -147,7 +147,7 @@ int hc_worker_command_init(hc_worker_command *c, const hc_settings *s, hc_err *e
                               .max_requests_jitter = s->max_requests_jitter};
     int rc = find_python(s, &made.python, err);
     if (rc == 0)
-        rc = hc_identity_lookup(s->user, s->group, &made.identity, err);
+        rc = hc_identity_lookup("--user", s->user, s->group, &made.identity, err);
     if (rc == 0)
         rc = make_argv(&made.argv, made.python, s, err);
     if (rc == 0)

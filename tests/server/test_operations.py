@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -260,3 +261,44 @@ def test_commands_find_the_server_by_its_own_configuration(program, server, own_
     with server(state=own_state) as running:
         done = program.run("status", "--state", own_state, "--json")
         assert json.loads(done.stdout)["pid"] == running.pid
+
+
+# logs
+
+
+def test_usr1_opens_the_log_files_anew(start, own_state, tmp_path):
+    app = """
+import sys
+def app(environ, start_response):
+    print("the application was asked for", environ["PATH_INFO"], file=sys.stderr, flush=True)
+    start_response("200 OK", [])
+    return [b"hello"]
+"""
+    access, errors = tmp_path / "access.log", tmp_path / "error.log"
+    running = start(app, state=own_state, access_logfile=access, error_logfile=errors)
+    eventually(lambda: errors.exists() and "listening on" in errors.read_text(), "it listens", timeout=30)
+    running.port = int(re.search(r"https://127.0.0.1:(\d+)", errors.read_text())[1])
+    assert running.request("/one").status == 200
+    eventually(lambda: "GET /one" in access.read_text(), "the first line is there")
+    access.rename(tmp_path / "access.1")
+    errors.rename(tmp_path / "error.1")
+    running.send_signal(signal.SIGUSR1)
+    eventually(lambda: errors.exists() and "the new workers serve" in errors.read_text(), "all write anew")
+    assert "opened anew" in errors.read_text()
+    assert running.request("/two").status == 200
+    eventually(lambda: "GET /two" in access.read_text(), "the second line is there")
+    assert "GET /two" not in (tmp_path / "access.1").read_text()
+    assert "asked for /two" in errors.read_text()
+    assert "asked for /two" not in (tmp_path / "error.1").read_text()
+    assert running.stop() == 0
+
+
+def test_a_log_that_cannot_be_opened_anew_stays_where_it_is(server, own_state, tmp_path):
+    folder = tmp_path / "log"
+    folder.mkdir()
+    with server(state=own_state, access_logfile=folder / "access.log") as running:
+        moved = folder.rename(tmp_path / "moved")
+        running.send_signal(signal.SIGUSR1)
+        running.wait_for("logs stay where they are: --access-logfile")
+        assert running.request("/one").status == 200
+        eventually(lambda: "GET /one" in (moved / "access.log").read_text(), "the line is there")

@@ -21,6 +21,11 @@ static const hc_control_message samples[] = {
     {.type = HC_CONTROL_WORKER_BROKEN, .worker = 2, .text = {(const uint8_t *)"hung", 4}, .fd = -1},
     {.type = HC_CONTROL_WORKER_IDLE, .worker = 3, .fd = -1},
     {.type = HC_CONTROL_DRAINED, .fd = -1},
+    {.type = HC_CONTROL_STATUS, .fd = -1},
+    {.type = HC_CONTROL_METRICS, .fd = 0},
+    {.type = HC_CONTROL_ACCESS_LOG, .fd = 0},
+    {.type = HC_CONTROL_ERROR_LOG, .fd = 0},
+    {.type = HC_CONTROL_STATUS_IS, .text = {(const uint8_t *)"{}", 2}, .fd = -1},
 };
 
 static void assert_same(const hc_control_message *got, const hc_control_message *wanted)
@@ -110,7 +115,7 @@ static void an_unknown_type_is_not_encoded(void **state)
 {
     (void)state;
     hc_buf frame = hc_buf_init(HC_CONTROL_FRAME_MAX);
-    hc_control_message m = {.type = (hc_control_type)9, .fd = -1};
+    hc_control_message m = {.type = (hc_control_type)15, .fd = -1};
     assert_int_equal(hc_control_encode(&m, &frame), -HC_EINVAL);
     assert_int_equal(frame.size, 0);
     hc_buf_done(&frame);

@@ -187,7 +187,7 @@ static void another_user_is_taken_with_all_of_its_groups(void **state)
     (void)state;
     if (geteuid() != 0)
         skip();
-    assert_int_equal(hc_identity_lookup("nobody", NULL, &who, NULL), 0);
+    assert_int_equal(hc_identity_lookup("--user", "nobody", NULL, &who, NULL), 0);
     assert_true(who.drop);
     hc_spawn s = {.identity = &who};
     (void)run(&s, "echo $(id -un) $(id -Gn) $(id -ru) >&3; kill -0 1 2>/dev/null && echo root >&3",
@@ -203,7 +203,7 @@ static void a_user_may_be_a_number_with_a_group(void **state)
     (void)state;
     if (geteuid() != 0)
         skip();
-    assert_int_equal(hc_identity_lookup("54321", "12345", &who, NULL), 0);
+    assert_int_equal(hc_identity_lookup("--user", "54321", "12345", &who, NULL), 0);
     hc_spawn s = {.identity = &who};
     (void)run(&s, "echo $(id -u) $(id -G) >&3", out, sizeof(out));
     hc_identity_done(&who);
@@ -215,11 +215,12 @@ static void unknown_users_and_groups_are_refused(void **state)
     hc_identity who = {0};
     hc_err err = {0};
     (void)state;
-    assert_int_equal(hc_identity_lookup("no-such-user", NULL, &who, &err), -HC_ENOENT);
+    assert_int_equal(hc_identity_lookup("--user", "no-such-user", NULL, &who, &err), -HC_ENOENT);
     assert_non_null(strstr(err.text, "no-such-user"));
-    assert_int_equal(hc_identity_lookup(NULL, "no-such-group", &who, &err), -HC_ENOENT);
-    assert_int_equal(hc_identity_lookup("54321", NULL, &who, &err), -HC_EINVAL);
-    assert_int_equal(hc_identity_lookup("4294967295", "0", &who, &err), -HC_ENOENT); /* (uid_t)-1 */
+    assert_int_equal(hc_identity_lookup("--user", NULL, "no-such-group", &who, &err), -HC_ENOENT);
+    assert_int_equal(hc_identity_lookup("--user", "54321", NULL, &who, &err), -HC_EINVAL);
+    assert_int_equal(hc_identity_lookup("--user", "4294967295", "0", &who, &err),
+                     -HC_ENOENT); /* (uid_t)-1 */
     assert_false(who.drop);
 }
 
@@ -227,7 +228,7 @@ static void without_user_and_group_nothing_changes(void **state)
 {
     hc_identity who = {.drop = true};
     (void)state;
-    assert_int_equal(hc_identity_lookup(NULL, NULL, &who, NULL), 0);
+    assert_int_equal(hc_identity_lookup("--user", NULL, NULL, &who, NULL), 0);
     assert_false(who.drop);
 }
 
@@ -257,7 +258,7 @@ static void looking_up_a_user_without_memory_fails_cleanly(void **state)
     for (size_t nth = 1; nth < 20; nth++) {
         hc_identity who = {0};
         faults_begin(nth);
-        int rc = hc_identity_lookup("root", "root", &who, NULL);
+        int rc = hc_identity_lookup("--user", "root", "root", &who, NULL);
         if (rc == 0)
             hc_identity_done(&who);
         faults_end();

@@ -1,0 +1,66 @@
+/* The supervisor from the inside: what its files share.
+ *
+ *   supervisor.c        its life: phases, front, workers, reload, signals
+ *   supervisor_asked.c  what operators ask of it: status, reload, logs opened anew
+ */
+#ifndef HC_SERVER_SUPERVISOR_IMPL_H
+#define HC_SERVER_SUPERVISOR_IMPL_H
+
+#include <uv.h>
+
+#include "server/control_socket.h"
+#include "server/front_link.h"
+#include "server/listeners.h"
+#include "server/supervisor.h"
+#include "server/supervisor_plan.h"
+#include "server/watch.h"
+#include "server/workers.h"
+
+#define HC_SUPERVISOR_SIGNALS 9
+
+typedef enum phase {
+    PHASE_STARTING, /* nobody was served yet: any failure ends it all */
+    PHASE_SERVING,
+    PHASE_DRAINING,
+    PHASE_STOPPING, /* the front is gone or killed, the workers are on their way out */
+} phase;
+
+typedef struct supervisor {
+    const hc_serve_args *args; /* the caller's: of the start */
+    hc_serve_args flags; /* in force as they were given, before anything was resolved: what a reload
+                            compares */
+    hc_plan plan;        /* in force; its worker command is the pool's */
+    hc_serve_args next_flags;
+    hc_plan next_plan; /* sent to the front, not yet answered */
+    bool next_pending, reload_again;
+    uint64_t reloads_begun, reloads_adopted; /* numbers of the last ones */
+    hc_control_socket *control;
+    int64_t started_s;
+    hc_log log;
+    struct rlimit open_files; /* as it was: for the workers */
+    uv_loop_t loop;
+    uv_signal_t signals[HC_SUPERVISOR_SIGNALS];
+    uv_timer_t timer; /* what it is for depends on the phase */
+    uv_poll_t parent;
+    hc_watch watch;
+    hc_listeners listeners, metrics;
+    hc_front_link front;
+    uint64_t front_started_ms, front_backoff_ms;
+    uint64_t drain_until_ms;
+    hc_workers *pool;
+    bool pool_started, pool_empty;
+    phase phase;
+    int exit_code;
+    bool pidfile_written;
+} supervisor;
+
+/* supervisor.c */
+void supervisor_reload(supervisor *s);
+
+/* supervisor_asked.c */
+/* Where none was asked for by name the server runs without, rather than not at all. */
+int supervisor_open_control(supervisor *s, hc_err *err) HC_MUST_CHECK;
+void supervisor_on_front_status(void *arg, hc_slice json);
+void supervisor_reopen_logs(supervisor *s);
+
+#endif

@@ -1,0 +1,254 @@
+"""Started as root: supervisor, front and workers are users of their own, and who breaks into one stays in it."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import HELLO, Program, eventually, running
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change user")
+
+WORKER, FRONT = "nobody", "daemon"
+
+# What an intruder does: runs the expression that a request brings, and says what came of it.
+INTRUDER = """
+import ctypes, os, socket
+
+def attempt(what):
+    try:
+        return "got " + repr(what())
+    except OSError as e:
+        return "refused " + e.strerror
+
+def read(path):
+    return attempt(lambda: open(path, "rb").read(1))
+
+def ptrace(pid):
+    libc = ctypes.CDLL(None, use_errno=True)
+    def attach():
+        if libc.ptrace(16, pid, 0, 0) != 0:  # PTRACE_ATTACH
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        return "attached"
+    return attempt(attach)
+
+def write_memory(pid):
+    return attempt(lambda: open("/proc/%d/mem" % pid, "r+b"))
+
+def call(path):
+    def connect():
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(path)
+        s.sendall(b"reload\\n")
+        return s.recv(10)
+    return attempt(connect)
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [repr(eval(environ["wsgi.input"].read())).encode()]
+"""
+
+
+def user_of(pid: int) -> tuple[int, ...]:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("Uid:"):
+            return tuple(map(int, line.split()[1:]))
+    raise AssertionError("no user")
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """One that every user may enter: those of pytest are root's alone."""
+    made = Path(tempfile.mkdtemp(prefix="handclasp-users-", dir="/tmp"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def python(program: Program, folder: Path) -> Program:
+    """The program with an interpreter and a package that other users may read."""
+    package = None
+    if program.pythonpath:
+        package = folder / "package"
+        shutil.copytree(program.pythonpath, package)
+        package.chmod(0o755)
+    for interpreter in (program.python, Path("/usr/bin/python3")):
+        found = Program(program.binary, interpreter, package)
+        with contextlib.suppress(OSError):
+            probe = subprocess.run(
+                [interpreter, "-c", "import handclasp.worker"],
+                check=False,
+                user=WORKER,
+                group=pwd.getpwnam(WORKER).pw_gid,
+                extra_groups=[],
+                env=found.environment(),
+                capture_output=True,
+                cwd="/",
+            )
+            if probe.returncode == 0:
+                return found
+    pytest.skip("no interpreter with the package that another user may run")
+
+
+@pytest.fixture
+def apart(python: Program, own_state: Path, folder: Path):
+    """`with apart(APP, …)`: a server whose processes have users of their own."""
+
+    def begin(app: str = INTRUDER, **options):
+        options = {"user": WORKER, "front_user": FRONT, "state": own_state} | options
+        return running(python, own_state, folder, app, **options)
+
+    return begin
+
+
+def ask(server, expression: str):
+    return ast.literal_eval(server.request("/", method="POST", body=expression).text)
+
+
+def test_supervisor_front_and_workers_are_three_users(apart):
+    with apart() as server:
+        assert "processes=apart" in server.wait_for("listening on")
+        assert user_of(server.pid) == (0,) * 4
+        assert user_of(server.front_pid()) == (pwd.getpwnam(FRONT).pw_uid,) * 4
+        (worker,) = server.worker_pids()
+        assert user_of(worker) == (pwd.getpwnam(WORKER).pw_uid,) * 4
+        assert not [line for line in server.log() if "not kept apart" in line or "as root" in line]
+
+
+@pytest.mark.parametrize("name", ["server/server.key", "ca/ca.key", "clients/alice.key"])
+def test_a_worker_cannot_read_a_key(apart, own_state, name):
+    for path in [own_state, *own_state.parents][:4]:
+        path.chmod(path.stat().st_mode | stat.S_IXOTH)  # it is the file that is to keep him out
+    with apart() as server:
+        assert ask(server, f"read({str(own_state / name)!r})") == "refused Permission denied"
+    assert (own_state / name).read_bytes()
+
+
+@pytest.mark.parametrize("whose", ["front", "supervisor"])
+def test_a_worker_can_neither_read_nor_write_nor_trace_them(apart, whose):
+    with apart() as server:
+        pid = server.front_pid() if whose == "front" else server.pid
+        assert ask(server, f"read('/proc/{pid}/mem')") == "refused Permission denied"
+        assert ask(server, f"write_memory({pid})") == "refused Permission denied"
+        assert ask(server, f"read('/proc/{pid}/environ')") == "refused Permission denied"
+        assert ask(server, f"ptrace({pid})") == "refused Operation not permitted"
+        listing = ask(server, f"attempt(lambda: os.listdir('/proc/{pid}/fd'))")
+        assert listing == "refused Permission denied"
+        assert ask(server, f"attempt(lambda: os.kill({pid}, 9))") == "refused Operation not permitted"
+        assert server.request("/", method="POST", body="1").status == 200
+
+
+def test_the_same_attempts_reach_the_worker_itself(apart):
+    """The tests above could not fail if the attempts were wrong."""
+    with apart() as server:
+        (worker,) = server.worker_pids()
+        assert ask(server, f"read('/proc/{worker}/environ')").startswith("got b'")
+        assert ask(server, f"write_memory({worker})").startswith("got ")
+        assert ask(server, "read('/etc/passwd')") == "got b'r'"
+
+
+def test_the_front_can_be_traced_by_nobody_of_its_own_user(apart):
+    with apart() as server:
+        probe = subprocess.run(
+            ["head", "-c1", f"/proc/{server.front_pid()}/environ"],
+            check=False,
+            user=FRONT,
+            group=pwd.getpwnam(FRONT).pw_gid,
+            extra_groups=[],
+            capture_output=True,
+        )
+        assert probe.returncode != 0
+        assert b"Permission denied" in probe.stderr
+
+
+def test_a_worker_cannot_reach_the_control_socket(apart, own_state, folder):
+    path = folder / "control.sock"
+    with apart(control_socket=path) as server:
+        assert ask(server, f"call({str(path)!r})") == "refused Permission denied"
+
+
+def test_a_reload_works_with_privileges_dropped(apart, python, own_state):
+    with apart() as server:
+        front = server.front_pid()
+        done = python.run("reload", "--state", own_state)
+        assert done.returncode == 0, done.stderr
+        assert server.front_pid() == front
+        assert ask(server, "os.getresuid()") == (pwd.getpwnam(WORKER).pw_uid,) * 3
+
+
+def test_a_front_that_died_comes_back_as_its_user(apart):
+    with apart() as server:
+        os.kill(server.front_pid(), 9)
+        server.wait_for("serving again")
+        assert user_of(server.front_pid())[0] == pwd.getpwnam(FRONT).pw_uid
+        assert ask(server, "1 + 1") == 2
+
+
+def test_the_access_log_is_written_where_the_front_may_not(apart, folder):
+    private = folder / "log"
+    private.mkdir(mode=0o700)
+    with apart(access_logfile=private / "access.log") as server:
+        assert ask(server, "1") == 1
+        eventually(lambda: "POST / " in (private / "access.log").read_text(), "the line is there")
+        os.kill(server.front_pid(), 9)
+        server.wait_for("serving again")
+        assert ask(server, "1") == 1
+        eventually(lambda: (private / "access.log").read_text().count("POST / ") == 2, "and the next")
+    assert stat.S_IMODE((private / "access.log").stat().st_mode) == 0o640
+
+
+def test_large_bodies_are_spooled_where_the_front_may(apart, folder):
+    spool = folder / "spool"
+    spool.mkdir()
+    os.chown(spool, pwd.getpwnam(FRONT).pw_uid, -1)
+    spool.chmod(0o700)
+    with apart(worker_tmp_dir=spool) as server:
+        assert ask(server, "len('" + "x" * 300_000 + "')") == 300_000
+
+
+def test_a_spool_folder_of_another_user_ends_the_start(apart, folder):
+    spool = folder / "spool"
+    spool.mkdir(mode=0o700)
+    with (
+        pytest.raises(pytest.fail.Exception, match="--worker-tmp-dir, as the front's user"),
+        apart(worker_tmp_dir=spool),
+    ):
+        pass
+
+
+def test_one_user_for_both_is_refused(apart):
+    with (
+        pytest.raises(pytest.fail.Exception, match="is also the user of the workers"),
+        apart(front_user=WORKER),
+    ):
+        pass
+
+
+def test_a_front_user_that_does_not_exist_is_named(apart):
+    with (
+        pytest.raises(pytest.fail.Exception, match="--front-user nosuch: there is no such user"),
+        apart(front_user="nosuch"),
+    ):
+        pass
+
+
+def test_a_front_that_runs_as_root_is_warned_of(python, own_state, folder):
+    with running(python, own_state, folder, HELLO, user=WORKER) as server:
+        server.wait_for("runs as root; give --front-user")
+        assert "processes=apart" in server.wait_for("listening on")
+
+
+def test_a_front_user_alone_keeps_nothing_apart(python, own_state, folder):
+    with running(python, own_state, folder, HELLO, front_user=FRONT) as server:
+        assert "processes=together" in server.wait_for("listening on")
+        server.wait_for("not kept apart")
