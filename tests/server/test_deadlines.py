@@ -202,7 +202,8 @@ def test_view_over_the_timeout_is_503_and_its_worker_replaced(server):
                 reply = wire.get("/hang")
             assert reply.status == 503
             assert "--timeout" in reply.json()["detail"]
-            assert wire.get("/who").status == 200
+            # The new one may need longer to start than a request may wait here.
+            eventually(lambda: wire.get("/who").status == 200, "a new worker answers")
             assert int(wire.get("/who").body) not in before
         running_server.wait_for("no response from the application.*status=503.*path=/hang")
         eventually(lambda: not set(before) & set(running_server.worker_pids()), "the worker that hung has ended")

@@ -137,6 +137,7 @@ def test_format_that_is_none_is_refused_at_the_start(start, text):
     assert starting.wait() != 0
     assert "--access-logformat" in "\n".join(starting.log())
 
+
 def test_long_lines_of_many_threads_stay_whole(server):
     """Longer than what a pipe takes in one piece."""
     with server("probe:app", pythonpath=APPS, access_logfile="-", front_threads=4, threads=4) as running:

@@ -54,7 +54,7 @@ def test_pipelined_bodies_are_kept_apart(wire):
     bodies = [os.urandom(n * 1999) for n in range(20)]
     for n, body in enumerate(bodies):
         if n % 2:
-            wire.send(request("/echo", "Transfer-Encoding: chunked", method="POST") + chunked(*([body] if body else [])))
+            wire.send(request("/echo", "Transfer-Encoding: chunked", method="POST") + chunked(*filter(None, [body])))
         else:
             wire.send(request("/echo", f"Content-Length: {len(body)}", method="POST") + body)
     for body in bodies:

@@ -162,13 +162,22 @@ def test_response_that_finds_no_room_is_cut(on_a_full_disk):
     assert on_a_full_disk.front_pid() == front
 
 
-def test_folder_for_bodies_that_is_not_there_is_500(server):
-    with server("probe:app", pythonpath=APPS, worker_tmp_dir="/nowhere/at/all") as running_server:
+def test_folder_for_bodies_that_went_away_is_500(server, tmp_path):
+    folder = tmp_path / "bodies"
+    folder.mkdir()
+    with server("probe:app", pythonpath=APPS, worker_tmp_dir=folder) as running_server:
+        folder.rmdir()
         with Wire(running_server) as wire:
             assert wire.post("/echo", b"small").status == 200
             wire.send(request("/echo", "Content-Length: 100000", method="POST") + b"x" * 100_000)
             assert wire.response().status == 500
-        running_server.wait_for("/nowhere/at/all")
+        running_server.wait_for(f"a request body is lost: .*{folder}")
+
+
+def test_folder_for_bodies_that_was_never_there_is_refused_at_the_start(start):
+    starting = start("probe:app", pythonpath=APPS, worker_tmp_dir="/nowhere/at/all")
+    assert starting.wait() != 0
+    starting.wait_for("--worker-tmp-dir.*/nowhere/at/all")
 
 
 def cpu_ticks(pid: int) -> int:

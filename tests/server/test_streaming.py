@@ -206,9 +206,10 @@ def test_stop_in_the_middle_of_load_ends_in_good_order(server):
     with server("probe:app", pythonpath=APPS, **options) as running_server:
         context = running_server.ssl_context()
         begun = threading.Barrier(13)
+        ends = (OSError, Cut, pytest.fail.Exception)
 
         def run() -> None:
-            with contextlib.suppress(OSError, Cut, pytest.fail.Exception), Wire(running_server, context=context) as wire:
+            with contextlib.suppress(*ends), Wire(running_server, context=context) as wire:
                 wire.get("/")
                 begun.wait(20)
                 while True:

@@ -1,8 +1,8 @@
 """A client of mutual TLS that sends exactly the octets it is given and reads responses strictly.
 
-    with Wire(server) as wire:                      # as alice
-        wire.send(b"GET / HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n")
-        assert wire.response().status == 200
+with Wire(server) as wire:                      # as alice
+    wire.send(b"GET / HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n")
+    assert wire.response().status == 200
 """
 
 from __future__ import annotations
