@@ -18,32 +18,63 @@
 
 /* Keys and constant values of environ, interned once a module. First those whose C name is their
  * text. */
-#define HCP_WORDS(X)                                                                               \
-    X(REQUEST_METHOD)                                                                              \
-    X(SCRIPT_NAME)                                                                                 \
-    X(PATH_INFO)                                                                                   \
-    X(QUERY_STRING)                                                                                \
-    X(REQUEST_URI) X(RAW_URI) X(SERVER_NAME) X(SERVER_PORT) X(SERVER_PROTOCOL) X(SERVER_SOFTWARE)  \
-        X(REMOTE_ADDR) X(REMOTE_PORT) X(REMOTE_USER) X(AUTH_TYPE) X(CONTENT_TYPE)                  \
-            X(CONTENT_LENGTH) X(HTTPS) X(SSL_CLIENT_VERIFY) X(SSL_CLIENT_V_REMAIN) X(SSL_PROTOCOL) \
-                X(SSL_CIPHER) X(SSL_CIPHER_USEKEYSIZE) X(SSL_CIPHER_ALGKEYSIZE) X(SSL_SESSION_ID)  \
-                    X(SSL_SESSION_RESUMED) X(SSL_TLS_SNI) X(CLIENT_CERT) X(Initial) X(Resumed)     \
-                        X(close)
-#define HCP_PHRASES(X)                                                                             \
-    X(WSGI_VERSION, "wsgi.version")                                                                \
-    X(WSGI_URL_SCHEME, "wsgi.url_scheme")                                                          \
-    X(WSGI_INPUT, "wsgi.input")                                                                    \
-    X(WSGI_ERRORS, "wsgi.errors")                                                                  \
-    X(WSGI_MULTITHREAD, "wsgi.multithread") X(WSGI_MULTIPROCESS, "wsgi.multiprocess")              \
-        X(WSGI_RUN_ONCE, "wsgi.run_once") X(WSGI_INPUT_TERMINATED, "wsgi.input_terminated")        \
-            X(WSGI_FILE_WRAPPER, "wsgi.file_wrapper") X(HC_CERTIFICATE, "handclasp.certificate")   \
-                X(HC_CLIENT, "handclasp.client") X(HC_VERDICT, "handclasp.verdict")                \
-                    X(HC_VERDICT_DETAIL, "handclasp.verdict_detail")                               \
-                        X(HC_ERROR, "handclasp.error") X(HC_DEPTH, "handclasp.depth")              \
-                            X(HC_CONNECTION, "handclasp.connection")                               \
-                                X(HC_REFUSE, "handclasp.refuse") X(EMPTY, "") X(ON, "on")          \
-                                    X(SCHEME, "https") X(SOFTWARE, "handclasp/" HC_VERSION)        \
-                                        X(HTTP_1_0, "HTTP/1.0") X(HTTP_1_1, "HTTP/1.1")
+/* clang-format off */
+#define HCP_WORDS(X) \
+    X(REQUEST_METHOD) \
+    X(SCRIPT_NAME) \
+    X(PATH_INFO) \
+    X(QUERY_STRING) \
+    X(REQUEST_URI) \
+    X(RAW_URI) \
+    X(SERVER_NAME) \
+    X(SERVER_PORT) \
+    X(SERVER_PROTOCOL) \
+    X(SERVER_SOFTWARE) \
+    X(REMOTE_ADDR) \
+    X(REMOTE_PORT) \
+    X(REMOTE_USER) \
+    X(AUTH_TYPE) \
+    X(CONTENT_TYPE) \
+    X(CONTENT_LENGTH) \
+    X(HTTPS) \
+    X(SSL_CLIENT_VERIFY) \
+    X(SSL_CLIENT_V_REMAIN) \
+    X(SSL_PROTOCOL) \
+    X(SSL_CIPHER) \
+    X(SSL_CIPHER_USEKEYSIZE) \
+    X(SSL_CIPHER_ALGKEYSIZE) \
+    X(SSL_SESSION_ID) \
+    X(SSL_SESSION_RESUMED) \
+    X(SSL_TLS_SNI) \
+    X(CLIENT_CERT) \
+    X(Initial) \
+    X(Resumed) \
+    X(close)
+#define HCP_PHRASES(X) \
+    X(WSGI_VERSION, "wsgi.version") \
+    X(WSGI_URL_SCHEME, "wsgi.url_scheme") \
+    X(WSGI_INPUT, "wsgi.input") \
+    X(WSGI_ERRORS, "wsgi.errors") \
+    X(WSGI_MULTITHREAD, "wsgi.multithread") \
+    X(WSGI_MULTIPROCESS, "wsgi.multiprocess") \
+    X(WSGI_RUN_ONCE, "wsgi.run_once") \
+    X(WSGI_INPUT_TERMINATED, "wsgi.input_terminated") \
+    X(WSGI_FILE_WRAPPER, "wsgi.file_wrapper") \
+    X(HC_CERTIFICATE, "handclasp.certificate") \
+    X(HC_CLIENT, "handclasp.client") \
+    X(HC_VERDICT, "handclasp.verdict") \
+    X(HC_VERDICT_DETAIL, "handclasp.verdict_detail") \
+    X(HC_ERROR, "handclasp.error") \
+    X(HC_DEPTH, "handclasp.depth") \
+    X(HC_CONNECTION, "handclasp.connection") \
+    X(HC_REFUSE, "handclasp.refuse") \
+    X(EMPTY, "") \
+    X(ON, "on") \
+    X(SCHEME, "https") \
+    X(SOFTWARE, "handclasp/" HC_VERSION) \
+    X(HTTP_1_0, "HTTP/1.0") \
+    X(HTTP_1_1, "HTTP/1.1")
+/* clang-format on */
 
 typedef enum hcp_key {
 #define HCP_NAME(name)         HCP_##name,

@@ -2,9 +2,9 @@
  * is over.
  *
  * OpenSSL reads ahead: octets may wait inside the SSL while the descriptor is not readable. So ask
- * SSL_has_pending before waiting for the descriptor, also right after the handshake and when reading
- * is taken up again after a pause. The
- * process must ignore SIGPIPE. One thread at a time for each SSL. */
+ * SSL_has_pending before waiting for the descriptor, also right after the handshake and when
+ * reading is taken up again after a pause. The process must ignore SIGPIPE. One thread at a time
+ * for each SSL. */
 #ifndef HC_TLS_IO_H
 #define HC_TLS_IO_H
 
