@@ -70,18 +70,27 @@ static SSL_SESSION *session_get(SSL *ssl, const unsigned char *id, int id_size, 
     return session;
 }
 
+static bool offers(const unsigned char *in, unsigned in_size, hc_slice protocol)
+{
+    for (unsigned at = 0; at < in_size && in[at] < in_size - at; at += 1u + in[at])
+        if (hc_slice_equal(hc_slice_of(in + at + 1, in[at]), protocol))
+            return true;
+    return false;
+}
+
 /* RFC 7301 section 3.2: no protocol in common ends the handshake; no extension at all is HTTP/1.1.
- */
+ * A client that speaks nothing newer says "http/1.0" (curl --http1.0). */
 static int select_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_size,
                            const unsigned char *in, unsigned in_size, void *arg)
 {
-    static const unsigned char http[] = {'h', 't', 't', 'p', '/', '1', '.', '1'};
+    static const char *const spoken[] = {"http/1.1", "http/1.0"};
     (void)ssl;
     (void)arg;
-    for (unsigned at = 0; at < in_size && in[at] < in_size - at; at += 1u + in[at]) {
-        if (in[at] == sizeof(http) && memcmp(in + at + 1, http, sizeof(http)) == 0) {
-            *out = http;
-            *out_size = sizeof(http);
+    for (size_t i = 0; i < HC_COUNT(spoken); i++) {
+        hc_slice protocol = hc_slice_text(spoken[i]);
+        if (offers(in, in_size, protocol)) {
+            *out = protocol.at;
+            *out_size = (unsigned char)protocol.size;
             return SSL_TLSEXT_ERR_OK;
         }
     }
