@@ -3,55 +3,6 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
-#include "base/clock.h"
-
-static uint64_t now_ms = 1000;
-
-static int64_t wall_s(void)
-{
-    return 1800000000;
-}
-
-static uint64_t monotonic_ms(void)
-{
-    return now_ms;
-}
-
-static int setup(void **state)
-{
-    static const hc_clock clock = {wall_s, monotonic_ms};
-    world *w = malloc(sizeof *w);
-    *state = w;
-    hc_clock_set(&clock);
-    return world_init(w, WORLD_THREADS);
-}
-
-static int teardown(void **state)
-{
-    world_done(*state);
-    free(*state);
-    hc_clock_set(NULL);
-    faults_end();
-    return 0;
-}
-
-static void assert_answered(const call *c, const char *body)
-{
-    assert_int_equal(c->fails, 0);
-    assert_int_equal(c->ends, 1);
-    assert_int_equal(c->status, 200);
-    assert_slice_equal(hc_slice_of(c->body, c->body_size), hc_slice_text(body));
-}
-
-static void assert_failed(const call *c, int status, const char *reason)
-{
-    assert_int_equal(c->fails, 1);
-    assert_int_equal(c->ends, 0);
-    assert_int_equal(c->fail_status, status);
-    if (!strstr(c->reason, reason))
-        assert_string_equal(c->reason, reason);
-}
-
 /* ---- one lane ---- */
 
 static void test_request_goes_to_a_lane_and_its_response_back(void **state)
@@ -345,99 +296,6 @@ static void test_idle_lane_that_died_is_not_used(void **state)
     assert_takes(alive, "/path");
     answers(w, alive, "from the other");
     assert_answered(&c, "from the other");
-}
-
-/* ---- workers that break the protocol ---- */
-
-static void assert_broken(world *w, fake_worker *f, call *c, const char *why)
-{
-    says(w, f);
-    assert_int_equal(w->broken, 1);
-    assert_int_equal(w->last_worker, 1);
-    if (!strstr(w->why, why))
-        assert_string_equal(w->why, why);
-    if (c)
-        assert_failed(c, 502, "protocol");
-    assert_int_equal(takes(f, NULL, NULL), 255);
-}
-
-static fake_worker *busy(world *w, call *c)
-{
-    fake_worker *f = add_ready_lane(w, 0, 1);
-    call_init(c, "/busy");
-    begin_call(w, 0, c);
-    assert_takes(f, "/busy");
-    return f;
-}
-
-static void test_body_before_the_head_breaks_the_lane(void **state)
-{
-    world *w = *state;
-    call c;
-    fake_worker *f = busy(w, &c);
-    adds_data(f, "too early");
-    assert_broken(w, f, &c, "before the HEAD");
-}
-
-static void test_second_head_breaks_the_lane(void **state)
-{
-    world *w = *state;
-    call c;
-    fake_worker *f = busy(w, &c);
-    adds_head(f, 200);
-    adds_head(f, 200);
-    assert_broken(w, f, &c, "second HEAD");
-}
-
-static void test_second_hello_breaks_the_lane(void **state)
-{
-    world *w = *state;
-    call c;
-    fake_worker *f = busy(w, &c);
-    assert_int_equal(hc_lane_add_hello(&f->channel.out), 0);
-    says(w, f);
-    assert_int_equal(w->broken, 1);
-    assert_failed(&c, 502, "protocol");
-}
-
-static void test_frame_for_no_request_breaks_the_lane(void **state)
-{
-    world *w = *state;
-    fake_worker *f = add_ready_lane(w, 0, 1);
-    adds_head(f, 200);
-    assert_broken(w, f, NULL, "without a request");
-}
-
-static void test_frame_of_the_front_from_a_worker_breaks_the_lane(void **state)
-{
-    world *w = *state;
-    call c;
-    size_t at;
-    fake_worker *f = busy(w, &c);
-    assert_int_equal(hc_lane_begin(&f->channel.out, HC_LANE_CANCEL, 0, &at), 0);
-    assert_int_equal(hc_lane_end(&f->channel.out, at), 0);
-    assert_broken(w, f, &c, "from a worker");
-}
-
-static void test_octets_that_are_no_frame_break_the_lane(void **state)
-{
-    world *w = *state;
-    call c;
-    fake_worker *f = busy(w, &c);
-    assert_int_equal(hc_buf_add(&f->channel.out, S("\xff\xff\xff\xff\xff\xff\xff\xff")), 0);
-    assert_broken(w, f, &c, "");
-}
-
-static void test_worker_of_another_version_is_told_what_to_do(void **state)
-{
-    world *w = *state;
-    fake_worker *f = add_lane(w, 0, 1);
-    assert_int_equal(hc_lane_add_hello(&f->channel.out), 0);
-    f->channel.out.at[HC_LANE_HEADER_BYTES] = 99;
-    says(w, f);
-    assert_int_equal(w->broken, 1);
-    assert_int_equal(w->ready, 0);
-    assert_non_null(strstr(w->why, "lane protocol 99"));
 }
 
 /* ---- time ---- */
@@ -794,8 +652,6 @@ static void test_each_allocation_may_fail_and_nothing_is_lost(void **state)
     hc_principal_unref(p);
 }
 
-#define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -814,13 +670,6 @@ int main(void)
         IN_WORLD(test_application_that_fails_is_a_500),
         IN_WORLD(test_worker_that_dies_costs_its_request_and_no_other),
         IN_WORLD(test_idle_lane_that_died_is_not_used),
-        IN_WORLD(test_body_before_the_head_breaks_the_lane),
-        IN_WORLD(test_second_head_breaks_the_lane),
-        IN_WORLD(test_second_hello_breaks_the_lane),
-        IN_WORLD(test_frame_for_no_request_breaks_the_lane),
-        IN_WORLD(test_frame_of_the_front_from_a_worker_breaks_the_lane),
-        IN_WORLD(test_octets_that_are_no_frame_break_the_lane),
-        IN_WORLD(test_worker_of_another_version_is_told_what_to_do),
         IN_WORLD(test_request_that_is_not_answered_in_time_is_503_and_its_worker_reported),
         IN_WORLD(test_request_that_finds_no_lane_in_time_is_503),
         IN_WORLD(test_worker_that_does_not_stop_after_its_client_left_is_reported),

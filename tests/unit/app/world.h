@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "app/app.h"
+#include "base/clock.h"
 #include "lane/channel.h"
 #include "unit.h"
 /* after unit.h */
@@ -347,5 +348,66 @@ static inline void cancel_call(world *w, unsigned thread, call *c)
     h->cancel(h, &c->x);
     spin(w);
 }
+
+/* ---- each test in a world of its own ---- */
+
+static uint64_t now_ms = 1000;
+
+static inline int64_t wall_s(void)
+{
+    return 1800000000;
+}
+
+static inline uint64_t monotonic_ms(void)
+{
+    return now_ms;
+}
+
+static inline int world_setup(void **state)
+{
+    static const hc_clock clock = {wall_s, monotonic_ms};
+    world *w = malloc(sizeof *w);
+    *state = w;
+    hc_clock_set(&clock);
+    return world_init(w, WORLD_THREADS);
+}
+
+static inline int world_teardown(void **state)
+{
+    world_done(*state);
+    free(*state);
+    hc_clock_set(NULL);
+    faults_end();
+    return 0;
+}
+
+static inline void assert_answered(const call *c, const char *body)
+{
+    assert_int_equal(c->fails, 0);
+    assert_int_equal(c->ends, 1);
+    assert_int_equal(c->status, 200);
+    assert_slice_equal(hc_slice_of(c->body, c->body_size), hc_slice_text(body));
+}
+
+static inline void assert_failed(const call *c, int status, const char *reason)
+{
+    assert_int_equal(c->fails, 1);
+    assert_int_equal(c->ends, 0);
+    assert_int_equal(c->fail_status, status);
+    if (!strstr(c->reason, reason))
+        assert_string_equal(c->reason, reason);
+}
+
+/* The only lane, at work on a request. */
+static inline fake_worker *busy(world *w, call *c)
+{
+    fake_worker *f = add_ready_lane(w, 0, 1);
+    call_init(c, "/busy");
+    begin_call(w, 0, c);
+    assert_takes(f, "/busy");
+    return f;
+}
+
+#define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, world_setup, world_teardown)
 
 #endif
