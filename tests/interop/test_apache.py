@@ -18,6 +18,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -219,11 +220,16 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def apache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    root = tmp_path_factory.mktemp("apache")
-    for folder in (root, *root.parents):  # its children, of another user, read the application
-        if folder.stat().st_uid == 0 and folder not in (Path("/"), Path("/tmp")):
-            folder.chmod(folder.stat().st_mode | 0o055)
+def apache() -> Iterator[Site]:
+    with tempfile.TemporaryDirectory() as folder:
+        # Not pytest's, which other users cannot enter: its children are one.
+        Path(folder).chmod(0o755)
+        with apache_in(Path(folder)) as site:
+            yield site
+
+
+@contextlib.contextmanager
+def apache_in(root: Path) -> Iterator[Site]:
     (root / "app.py").write_text(APP)
     ports = {mode: free_port() for mode in MODES}
     hosts = [HOST.format(port=ports[mode], vectors=VECTORS, mode=word) for mode, word in MODES.items()]
@@ -453,6 +459,20 @@ def test_the_name_that_the_client_asked_for_is_apaches(
     seen = [site.environ("required", context, name=name) for site in (apache, handclasp)]
     assert differences("plain", *seen) == []
     assert seen[1].get("SSL_TLS_SNI") == said
+
+
+@pytest.mark.parametrize(("version", "said"), [("TLSv1.2", "localhost"), ("TLSv1.3", "other.example")])
+def test_a_session_resumed_under_another_name_shows_the_name_apache_shows(
+    apache: Site, handclasp: Site, tmp_path: Path, version: str, said: str
+) -> None:
+    seen = []
+    for site in (apache, handclasp):
+        context = context_for("plain", tmp_path, version)
+        with site.connected("required", context) as first:
+            ask(first)
+            session = first.session
+        seen.append(site.environ("required", context, session=session, name="other.example"))
+    assert [(one["SSL_SESSION_RESUMED"], one["SSL_TLS_SNI"]) for one in seen] == [("Resumed", said)] * 2
 
 
 def test_the_table_says_nothing_that_is_not_so() -> None:

@@ -1,6 +1,6 @@
 """Clients of others get in with their certificate, are known by their name, and understand a refusal without one.
 
-Four implementations of TLS (OpenSSL, GnuTLS, Go's, Java's) and eight of HTTP. Each makes two requests on two
+Four implementations of TLS (OpenSSL, GnuTLS, Go's, Java's) and seven of HTTP. Each makes two requests on two
 connections in one process, so that those that keep sessions can resume. What is not installed is skipped.
 """
 
