@@ -45,9 +45,11 @@
 #define HC_LIMIT_PROXY_HEADER        4096  /* PROXY protocol v1 line or v2 block */
 #define HC_LIMIT_DRAIN_BYTES                                                                       \
     1048576 /* read and dropped after an alert or a refusal, before close */
-#define HC_LIMIT_DRAIN_MS     1000
-#define HC_LIMIT_SENT_A_TURN  262144 /* of one response before other connections have their turn */
-#define HC_LIMIT_UNSENT_BYTES 131072 /* of a response, that the kernel holds for a slow client */
+#define HC_LIMIT_DRAIN_MS        1000
+#define HC_LIMIT_READS_A_TURN    32 /* TLS records of one client before others have their turn */
+#define HC_LIMIT_REQUESTS_A_TURN 32 /* that one client sent at once and that need no worker */
+#define HC_LIMIT_SENT_A_TURN     262144 /* of one response before other connections have their turn */
+#define HC_LIMIT_UNSENT_BYTES    131072 /* of a response, that the kernel holds for a slow client */
 
 /* Lanes */
 #define HC_LIMIT_LANE_FRAME       1048576 /* payload bytes of one frame */

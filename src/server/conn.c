@@ -9,6 +9,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
+#define REST_MS 1 /* of a connection that had its turn */
+
 /* Which state may follow which: anything else is a fault of ours, and ends the connection. */
 static const bool allowed[CONN_STATES][CONN_STATES] = {
     [CONN_PROXY] = {[CONN_HANDSHAKE] = true, [CONN_CLOSED] = true},
@@ -58,10 +60,31 @@ void conn_deadline(hc_conn *c, uint64_t in_ms)
         (void)uv_timer_start(&c->timer, on_timer, in_ms, 0);
 }
 
+/* By the timer, since octets inside the TLS library make no socket readable. */
+static void rest(hc_conn *c)
+{
+    c->resting = true;
+    (void)uv_timer_start(&c->timer, on_timer, REST_MS, 0);
+}
+
+static void read_requests(hc_conn *c);
+static void go_on(hc_conn *c);
+
+static bool is_idle(const hc_conn *c)
+{
+    return c->state == CONN_HEAD && !hc_h1_in_head(&c->decoder) && c->ahead.size == 0;
+}
+
 static void deadline_passed(hc_conn *c)
 {
     switch (c->state) {
     case CONN_HEAD:
+        /* What came in this very moment sets a deadline of its own. */
+        if (is_idle(c))
+            read_requests(c);
+        if (c->state == CONN_HEAD && c->deadline_ms == 0 && c->ahead.size == 0)
+            conn_input_late(c);
+        break;
     case CONN_BODY:
         conn_input_late(c);
         break;
@@ -81,14 +104,20 @@ static void on_timer(uv_timer_t *timer)
 {
     hc_conn *c = timer->data;
     uint64_t now = uv_now(&c->loop->uv);
-    if (c->deadline_ms == 0)
-        return;
-    if (now < c->deadline_ms) {
+    bool rested = c->resting, late = c->deadline_ms && now >= c->deadline_ms;
+    c->resting = false;
+    if (c->deadline_ms > now)
         (void)uv_timer_start(timer, on_timer, c->deadline_ms - now, 0);
+    if (!rested && !late)
         return;
+    c->pumping = true; /* the pump at the end does the rest */
+    if (late) {
+        c->deadline_ms = 0;
+        deadline_passed(c);
+    } else {
+        go_on(c);
     }
-    c->deadline_ms = 0;
-    deadline_passed(c);
+    c->pumping = false;
     conn_pump(c);
 }
 
@@ -100,9 +129,9 @@ static void on_poll(uv_poll_t *poll, int status, int events);
 static void watch(hc_conn *c)
 {
     int want = 0;
-    if (!c->read_paused && !c->peer_ended)
+    if (!c->read_paused && !c->peer_ended && !c->read_blocked && !c->resting)
         want |= UV_READABLE;
-    if (c->want_write)
+    if (c->want_write || c->read_blocked)
         want |= UV_WRITABLE;
     if (want == c->events)
         return;
@@ -165,8 +194,15 @@ void hc_conn_abort(hc_conn *c)
 
 void hc_conn_drain(hc_conn *c)
 {
+    if (c->state == CONN_CLOSED)
+        return;
     c->draining = true;
-    if (c->state == CONN_HEAD && !hc_h1_in_head(&c->decoder) && c->ahead.size == 0)
+    if (is_idle(c)) {
+        c->pumping = true;
+        read_requests(c); /* a request may be here that nobody has looked at yet */
+        c->pumping = false;
+    }
+    if (is_idle(c))
         conn_shut(c);
     conn_pump(c);
 }
@@ -180,8 +216,7 @@ void conn_shut(hc_conn *c)
     hc_tls_close_notify(c->ssl);
     (void)shutdown(c->fd, SHUT_WR);
     conn_enter(c, CONN_LINGER);
-    c->read_paused = false;
-    c->want_write = false;
+    c->read_paused = c->want_write = c->read_blocked = c->resting = false;
     conn_deadline(c, HC_LIMIT_DRAIN_MS);
     if (c->peer_ended)
         conn_enter(c, CONN_CLOSED);
@@ -256,8 +291,14 @@ static void linger_read(hc_conn *c)
 static void read_requests(hc_conn *c)
 {
     hc_err err = {0};
-    while (!c->read_paused && !c->peer_ended && talks_http(c)) {
+    for (int reads = 0;
+         !c->read_paused && !c->peer_ended && !c->read_blocked && !c->resting && talks_http(c);
+         reads++) {
         size_t done = 0;
+        if (reads == HC_LIMIT_READS_A_TURN) {
+            rest(c);
+            return;
+        }
         hc_tls_result r =
             hc_tls_read(c->ssl, c->loop->scratch, sizeof c->loop->scratch, &done, &err);
         if (r == HC_TLS_DONE) {
@@ -274,6 +315,8 @@ static void read_requests(hc_conn *c)
             conn_input_ended(c);
             return;
         } else {
+            /* The answer to a KeyUpdate (RFC 8446 section 4.6.3) of a client that does not read. */
+            c->read_blocked = r == HC_TLS_WANT_WRITE;
             if (r == HC_TLS_FAILED)
                 conn_enter(c, CONN_CLOSED);
             return;
@@ -360,7 +403,8 @@ static void pump_once(hc_conn *c)
         c->read_paused = false;
         conn_input(c, hc_buf_slice(&ahead));
         hc_buf_done(&ahead);
-        if (paused) /* what the library read ahead makes no socket readable */
+        /* What the library read ahead makes no socket readable. */
+        if (paused || SSL_has_pending(c->ssl))
             read_requests(c);
         /* What a client sent before it ended its side is still answered. */
         if ((c->state == CONN_HEAD || c->state == CONN_BODY) && c->peer_ended)
@@ -376,7 +420,11 @@ void conn_pump(hc_conn *c)
     if (c->pumping)
         return;
     c->pumping = true;
-    while (c->again && c->state != CONN_CLOSED) {
+    for (int turns = 0; c->again && c->state != CONN_CLOSED; turns++) {
+        if (turns == HC_LIMIT_REQUESTS_A_TURN) {
+            rest(c);
+            break;
+        }
         c->again = false;
         pump_once(c);
     }
@@ -387,10 +435,19 @@ void conn_pump(hc_conn *c)
         watch(c);
 }
 
+/* Takes up what stopped for want of a turn. Of what was read ahead the pump takes care first. */
+static void go_on(hc_conn *c)
+{
+    if (c->ahead.size == 0)
+        read_requests(c);
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     hc_conn *c = poll->data;
+    bool unblocked = c->read_blocked && (events & UV_WRITABLE);
     c->pumping = true; /* whatever is called below, the pump at the end does the rest */
+    c->read_blocked = c->read_blocked && !unblocked;
     if (status < 0)
         conn_enter(c, CONN_CLOSED);
     if (c->state == CONN_PROXY)
@@ -401,7 +458,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         linger_read(c);
     /* Also when only writing became possible: a handshake that ends with a write may have read
      * ahead. */
-    if (talks_http(c) && ((events & (UV_READABLE | UV_DISCONNECT)) || SSL_has_pending(c->ssl)))
+    if (talks_http(c) &&
+        ((events & (UV_READABLE | UV_DISCONNECT)) || unblocked || SSL_has_pending(c->ssl)))
         read_requests(c);
     c->pumping = false;
     conn_pump(c);

@@ -67,9 +67,11 @@ struct hc_conn {
     int events;
     uint64_t deadline_ms; /* 0: none; the timer may fire earlier and finds out */
     bool pumping, again, draining;
-    bool read_paused; /* enough was read ahead */
-    bool peer_ended;  /* the client sends no more */
-    bool want_write;  /* TLS cannot go on before the socket takes octets */
+    bool read_paused;  /* enough was read ahead */
+    bool peer_ended;   /* the client sends no more */
+    bool want_write;   /* TLS cannot go on before the socket takes octets */
+    bool read_blocked; /* the same, and what it was doing is reading */
+    bool resting;      /* had its turn: goes on when the timer says so */
 
     hc_conn_identity who;
     hc_peer peer;

@@ -1,0 +1,127 @@
+"""What a client could gain, hide or hold up: each of these was possible once."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from conftest import eventually
+from wire import Wire, request, send_and_end
+
+APPS = Path(__file__).parent / "apps"
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+# --- holding up others ---
+
+
+@contextlib.contextmanager
+def flooding(wire: Wire, octets: bytes):
+    """Sends without an end, and reads and drops what comes back."""
+    stop = threading.Event()
+
+    def send() -> None:
+        with contextlib.suppress(OSError):
+            while not stop.is_set():
+                wire.socket.sendall(octets)
+
+    def receive() -> None:
+        with contextlib.suppress(OSError):
+            while wire.socket.recv(1 << 16):
+                pass
+
+    threads = [threading.Thread(target=run) for run in (send, receive)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        wire.socket.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join()
+
+
+def slowest(server, count: int) -> float:
+    took = []
+    with Wire(server) as wire:
+        for _ in range(count):
+            began = time.monotonic()
+            assert wire.get().status == 200
+            took.append(time.monotonic() - began)
+    return max(took)
+
+
+def test_pipeline_of_refused_requests_does_not_hold_up_others(server):
+    with server(front_threads=1, refuse_with="http") as running:
+        with Wire(running, client=None) as wire, flooding(wire, request() * 2000):
+            assert slowest(running, 50) < 1
+
+
+def test_upload_as_fast_as_it_goes_does_not_hold_up_others(server):
+    with server(front_threads=1) as running, Wire(running) as wire:
+        wire.send(request("/", f"Content-Length: {1 << 30}", method="POST"))
+        with flooding(wire, bytes(1 << 20)):
+            assert slowest(running, 50) < 1
+
+
+@pytest.fixture
+def libssl() -> ctypes.CDLL:
+    try:
+        library = ctypes.CDLL("libssl.so.3")
+    except OSError:
+        pytest.skip("no libssl.so.3")
+    for name in ("TLS_client_method", "SSL_CTX_new", "SSL_new"):
+        getattr(library, name).restype = ctypes.c_void_p
+    return library
+
+
+def test_key_updates_of_a_client_that_does_not_read_cost_no_time(server, libssl):
+    with server(front_threads=1) as running, socket.socket() as plain:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        plain.connect(("127.0.0.1", running.port))
+        context = ctypes.c_void_p(libssl.SSL_CTX_new(ctypes.c_void_p(libssl.TLS_client_method())))
+        clients = running.state / "clients"
+        assert libssl.SSL_CTX_use_certificate_chain_file(context, str(clients / "alice.pem").encode()) == 1
+        assert libssl.SSL_CTX_use_PrivateKey_file(context, str(clients / "alice.key").encode(), 1) == 1
+        tls = ctypes.c_void_p(libssl.SSL_new(context))
+        assert libssl.SSL_set_fd(tls, plain.fileno()) == 1
+        assert libssl.SSL_connect(tls) == 1
+        plain.setblocking(False)
+        while libssl.SSL_key_update(tls, 1) == 1 and libssl.SSL_do_handshake(tls) == 1:
+            pass  # until neither side takes any more
+        pid = running.front_pid()
+        before = cpu_seconds(pid)
+        time.sleep(1)
+        assert cpu_seconds(pid) - before < 0.3
+        assert running.request().status == 200
+
+
+def test_pipelined_requests_before_a_close_notify_are_all_answered(server):
+    with server() as running:
+        assert send_and_end(running, request() * 5).count(b"HTTP/1.1 200 OK") == 5
+
+
+def test_request_that_came_with_the_order_to_stop_is_answered(server):
+    with server() as running, Wire(running) as wire:
+        assert wire.get().status == 200
+        front = running.front_pid()
+        os.kill(front, signal.SIGSTOP)
+        try:
+            running.send_signal(signal.SIGTERM)
+            wire.send(request())
+            running.wait_for("told to end")
+        finally:
+            os.kill(front, signal.SIGCONT)
+        assert wire.response().status == 200
