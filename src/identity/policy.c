@@ -174,9 +174,11 @@ void hc_policy_done(hc_policy *p)
 
 static bool rule_matches(const hc_path_rule *rule, hc_slice path)
 {
+    if (rule->size == 1) /* "/" is all there is, the "*" of OPTIONS too */
+        return true;
     if (!hc_slice_starts_with(path, hc_slice_of(rule->path, rule->size)))
         return false;
-    return rule->size == 1 || path.size == rule->size || path.at[rule->size] == '/';
+    return path.size == rule->size || path.at[rule->size] == '/';
 }
 
 hc_client_cert_mode hc_policy_mode_for(const hc_policy *p, hc_slice decoded_path)

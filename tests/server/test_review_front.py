@@ -125,3 +125,10 @@ def test_request_that_came_with_the_order_to_stop_is_answered(server):
         finally:
             os.kill(front, signal.SIGCONT)
         assert wire.response().status == 200
+
+
+def test_rule_for_the_root_covers_the_asterisk_form(server):
+    options = {"client_cert": ["none", "/=required"]}
+    with server("probe:app", pythonpath=APPS, **options) as running, Wire(running, client=None) as wire:
+        wire.send(b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert wire.response().status == 403
