@@ -14,6 +14,11 @@
 #define DEFAULT_FORMAT                                                                             \
     "%(h)s %(l)s \"%(c)s\" %(t)s \"%(r)s\" %(s)s %(b)s \"%(f)s\" \"%(a)s\" %(v)s %(n)s %(D)s"
 
+/* Of one value, four octets for each of them where escaped, and of a line: with what a format may
+ * ask for, a client must not make its line so long that it is not written. */
+#define VALUE_MAX      8190
+#define LINE_MAX_BYTES (1u << 20)
+
 struct hc_access_log {
     pthread_mutex_t lock; /* a pipe takes a long line in pieces: others must not come between */
     int fd;
@@ -87,9 +92,20 @@ void hc_access_log_free(hc_access_log *a)
     hc_free(a);
 }
 
+static hc_slice shortened(hc_slice text)
+{
+    return text.size > VALUE_MAX ? hc_slice_of(text.at, VALUE_MAX) : text;
+}
+
+static int add_value(hc_buf *out, hc_slice text)
+{
+    int rc = hc_escape_add(out, shortened(text));
+    return rc == 0 && text.size > VALUE_MAX ? hc_buf_add_text(out, "...") : rc;
+}
+
 static int add_or_dash(hc_buf *out, hc_slice text)
 {
-    return text.size ? hc_escape_add(out, text) : hc_buf_add_byte(out, '-');
+    return text.size ? add_value(out, text) : hc_buf_add_byte(out, '-');
 }
 
 static int add_header(hc_buf *out, const hc_access_entry *e, const char *name)
@@ -114,11 +130,11 @@ static int add_request_line(hc_buf *out, const hc_access_entry *e)
 {
     if (!e->request)
         return hc_buf_add_byte(out, '-');
-    int rc = hc_escape_add(out, e->request->method);
+    int rc = add_value(out, e->request->method);
     if (rc == 0)
         rc = hc_buf_add_byte(out, ' ');
     if (rc == 0)
-        rc = hc_escape_add(out, e->request->target);
+        rc = add_value(out, e->request->target);
     return rc == 0 ? hc_buf_printf(out, " HTTP/1.%u", e->request->minor) : rc;
 }
 
@@ -172,7 +188,7 @@ static int add_atom(hc_buf *out, char atom, const hc_access_entry *e)
     case 'U':
         return add_or_dash(out, r ? r->raw_path : HC_SLICE_NONE);
     case 'q':
-        return r ? hc_escape_add(out, r->query) : 0;
+        return r ? add_value(out, r->query) : 0;
     case 'H':
         return r ? hc_buf_printf(out, "HTTP/1.%u", r->minor) : hc_buf_add_byte(out, '-');
     case 'f':
@@ -218,8 +234,9 @@ static int write_text(const hc_access_log *a, hc_buf *out, const hc_access_entry
 }
 
 /* Octets that are not UTF-8 are escaped first: JSON has no other way to say them. */
-static json_t *json_text(hc_slice text)
+static json_t *json_text(hc_slice whole)
 {
+    hc_slice text = shortened(whole);
     if (hc_utf8_valid(text))
         return json_stringn((const char *)text.at, text.size);
     hc_buf escaped = hc_buf_init(HC_LIMIT_LOG_LINE * 4);
@@ -265,7 +282,7 @@ static void write_line(hc_access_log *a, hc_slice line)
 
 void hc_access_log_write(hc_access_log *a, const hc_access_entry *entry)
 {
-    hc_buf line = hc_buf_init(HC_LIMIT_LOG_LINE * 8);
+    hc_buf line = hc_buf_init(LINE_MAX_BYTES);
     int rc = a->json ? write_json(&line, entry) : write_text(a, &line, entry);
     if (rc == 0)
         rc = hc_buf_add_byte(&line, '\n');

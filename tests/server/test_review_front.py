@@ -132,3 +132,20 @@ def test_rule_for_the_root_covers_the_asterisk_form(server):
     with server("probe:app", pythonpath=APPS, **options) as running, Wire(running, client=None) as wire:
         wire.send(b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert wire.response().status == 403
+
+
+# --- logs ---
+
+
+@pytest.mark.parametrize("log_format", [None, "json"])
+def test_long_headers_do_not_keep_a_request_out_of_the_access_log(server, log_format):
+    options = {"access_logfile": "-"} | ({"access_logformat": log_format} if log_format else {})
+    long = b"\xff" * 8150
+    octets = b"GET /%b HTTP/1.1\r\nHost: localhost\r\n" % (b"a" * 8000)
+    octets += b"Referer: " + long + b"\r\nUser-Agent: " + long + b"\r\n\r\n"
+    with server("probe:app", pythonpath=APPS, **options) as running, Wire(running) as wire:
+        wire.send(octets)
+        wire.response()
+        running.wait_for_output("/aaaa")
+        assert wire.get("/next").status
+        running.wait_for_output("/next")
