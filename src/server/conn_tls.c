@@ -61,13 +61,19 @@ static int settle_identity(hc_conn *c, hc_err *err)
     return hc_principal_new(leaf, SSL_get_peer_cert_chain(c->ssl), &who->principal, err);
 }
 
+/* The store stays where a reload says that none is wanted any more. */
+static bool keeps_sessions(const hc_conn *c)
+{
+    return c->live->settings.session_cache && c->loop->shared->sessions;
+}
+
 /* None for a refused certificate; a resumed TLS 1.3 session replaces the one it came from. */
 static int on_session_new(SSL *ssl, SSL_SESSION *session)
 {
     hc_conn *c = hc_tls_owner(ssl);
     hc_err err = {0};
     const hc_verdict *v = &c->who.verdict;
-    if (!c->loop->shared->sessions || settle_identity(c, &err) != 0)
+    if (!keeps_sessions(c) || settle_identity(c, &err) != 0)
         return 0;
     bool anonymous =
         v->code == HC_VERDICT_NO_CERTIFICATE && !c->who.principal && !c->live->handshake.require;
@@ -110,7 +116,7 @@ static SSL_SESSION *on_session_get(SSL *ssl, hc_slice id)
     hc_conn *c = hc_tls_owner(ssl);
     void *attachment = NULL;
     int64_t now = hc_clock_wall_s();
-    if (!c->loop->shared->sessions || id.size > sizeof c->who.resumed_id)
+    if (!keeps_sessions(c) || id.size > sizeof c->who.resumed_id)
         return NULL;
     SSL_SESSION *session = hc_session_store_get(c->loop->shared->sessions, id, now, &attachment);
     hc_ticket_unref(c->who.resumed);

@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 import socket
+import ssl
 import threading
 import time
 from pathlib import Path
@@ -149,3 +150,23 @@ def test_long_headers_do_not_keep_a_request_out_of_the_access_log(server, log_fo
         running.wait_for_output("/aaaa")
         assert wire.get("/next").status
         running.wait_for_output("/next")
+
+
+def test_reload_may_turn_resumption_off(server, own_state):
+    folder = own_state.parent
+    (folder / "handclasp.yaml").write_text("session-cache: 100\n")
+    with server(state=own_state, front_threads=1, config=folder / "handclasp.yaml") as running:
+        context = running.ssl_context()
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        with running.connect(context=context) as first:
+            session = first.session
+        (folder / "handclasp.yaml").write_text("session-cache: 0\n")
+        running.send_signal(signal.SIGHUP)
+        running.wait_for("the new configuration is in force")
+
+        def resumes() -> bool:
+            with socket.create_connection(("127.0.0.1", running.port)) as plain:
+                with context.wrap_socket(plain, server_hostname="localhost", session=session) as again:
+                    return bool(again.session_reused)
+
+        eventually(lambda: not resumes(), "no session is resumed")
