@@ -211,7 +211,8 @@ static int add_problem(hc_conn *c, int status, hc_slice body, bool close, bool w
     hc_response_head head = {status, HC_SLICE_NONE, headers, HC_COUNT(headers)};
     r->framing = (hc_framing){HC_BODY_LENGTH, body.size, !close};
     r->body_bytes = with_body ? body.size : 0;
-    int rc = hc_response_encode(&text, &head, &r->framing, hc_loop_date(c->loop), 1);
+    unsigned minor = r->has_request ? c->decoder.request.minor : 1;
+    int rc = hc_response_encode(&text, &head, &r->framing, hc_loop_date(c->loop), minor);
     if (rc == 0)
         rc = hc_outbox_add(&c->out, hc_buf_slice(&text), err);
     if (rc == 0 && with_body)

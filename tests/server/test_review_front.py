@@ -170,3 +170,12 @@ def test_reload_may_turn_resumption_off(server, own_state):
                     return bool(again.session_reused)
 
         eventually(lambda: not resumes(), "no session is resumed")
+
+
+def test_refusal_in_http_1_0_says_that_the_connection_stays(server):
+    with server(refuse_with="http") as running, Wire(running, client=None) as wire:
+        wire.send(request("/", "Connection: keep-alive", version="1.0"))
+        reply = wire.response()
+        assert reply.status == 403
+        assert reply.header("Connection") == "keep-alive"
+        assert wire.get().status == 403
