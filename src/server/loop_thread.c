@@ -170,6 +170,8 @@ void hc_loop_stop(hc_loop *loop)
     hc_live_unref(loop->live);
 }
 
+static void listen_again(void *arg);
+
 void hc_loop_configure(hc_loop *loop, hc_live *live)
 {
     hc_app_config config = app_config(live);
@@ -177,6 +179,7 @@ void hc_loop_configure(hc_loop *loop, hc_live *live)
     loop->live = live;
     hc_app_configure(loop->app, &config);
     hc_live_unref(old);
+    listen_again(loop); /* --worker-connections may have grown */
 }
 
 hc_slice hc_loop_date(hc_loop *loop)
@@ -292,10 +295,8 @@ void hc_loop_listen(hc_loop *loop, int fd)
     }
     poll->data = loop;
     loop->listeners[loop->listener_count++] = poll;
-    loop->listening = true;
-    if (loop->draining)
-        return;
-    (void)uv_poll_start(poll, UV_READABLE, on_connection);
+    loop->listening = false;
+    listen_again(loop); /* the others too: where the server is full they find out */
 }
 
 /* ---- the end ---- */
