@@ -107,8 +107,10 @@ static void drop_first(hc_outbox *o)
     o->first = p->next;
     if (!o->first)
         o->last = NULL;
-    if (p->kind == PART_FILE)
+    if (p->kind == PART_FILE) {
         (void)close(p->fd);
+        o->files--;
+    }
     hc_free(p);
 }
 
@@ -195,13 +197,19 @@ int hc_outbox_add(hc_outbox *o, hc_slice octets, hc_err *err)
 
 int hc_outbox_add_file(hc_outbox *o, int fd, uint64_t offset, uint64_t size, hc_err *err)
 {
-    hc_outbox_part *p = size ? part_for(o, PART_FILE, offset) : NULL;
+    bool room = o->files < HC_LIMIT_RESPONSE_FILES;
+    hc_outbox_part *p = size && room ? part_for(o, PART_FILE, offset) : NULL;
     if (!p) {
         (void)close(fd);
-        return size ? hc_err_set(err, HC_ENOMEM, "no memory for a response") : 0;
+        if (!size)
+            return 0;
+        return room ? hc_err_set(err, HC_ENOMEM, "no memory for a response")
+                    : hc_err_set(err, HC_ELIMIT, "more than %d files of a response wait",
+                                 HC_LIMIT_RESPONSE_FILES);
     }
     p->fd = fd;
     p->size = size;
+    o->files++;
     o->size += size;
     return 0;
 }

@@ -37,6 +37,7 @@ typedef struct hc_outbox {
     uint64_t spool_end, spool_taken,
         spool_freed; /* its octets written, sent, given back to the disk */
     uint64_t size;   /* octets in all parts */
+    size_t files;    /* open, of parts that are files */
     const char *folder;
 } hc_outbox;
 
@@ -45,7 +46,7 @@ void hc_outbox_done(hc_outbox *o);
 /* Copied, to memory or spool. -HC_ELIMIT where more than HC_LIMIT_SPOOL_BYTES wait for the client.
  */
 int hc_outbox_add(hc_outbox *o, hc_slice octets, hc_err *err) HC_MUST_CHECK;
-/* Takes `fd`, also on failure. */
+/* Takes `fd`, also on failure. -HC_ELIMIT past HC_LIMIT_RESPONSE_FILES. */
 int hc_outbox_add_file(hc_outbox *o, int fd, uint64_t offset, uint64_t size,
                        hc_err *err) HC_MUST_CHECK;
 /* The next octets, at most `room` of them where they must be read from a file into `scratch`.

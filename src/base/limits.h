@@ -21,6 +21,7 @@
 #define HC_LIMIT_RESPONSE_HEAD   262144 /* bytes of an application's status and headers */
 #define HC_LIMIT_RESPONSE_FIELDS 1000
 #define HC_LIMIT_SPOOL_BYTES     (4ULL << 30) /* of one response that a client is slow to take */
+#define HC_LIMIT_RESPONSE_FILES  64           /* of one response, not yet sent */
 #define HC_LIMIT_PIPELINE_BYTES  16384        /* read ahead while a request is being answered */
 
 /* TLS and certificates */

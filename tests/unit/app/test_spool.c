@@ -339,6 +339,22 @@ static void test_file_that_became_shorter_is_an_error_and_no_loop(void **state)
     hc_outbox_done(&o);
 }
 
+static void test_file_too_many_is_an_error_until_one_was_sent(void **state)
+{
+    (void)state;
+    hc_outbox o;
+    hc_err err = {0};
+    hc_outbox_init(&o, NULL);
+    for (int i = 0; i < HC_LIMIT_RESPONSE_FILES; i++)
+        assert_int_equal(hc_outbox_add_file(&o, file_with("text"), 0, 4, &err), 0);
+    int before = open_fds();
+    assert_int_equal(hc_outbox_add_file(&o, file_with("text"), 0, 4, &err), -HC_ELIMIT);
+    assert_int_equal(open_fds(), before);
+    hc_outbox_consume(&o, 4);
+    assert_int_equal(hc_outbox_add_file(&o, file_with("text"), 0, 4, &err), 0);
+    hc_outbox_done(&o);
+}
+
 static void test_done_closes_what_was_not_sent(void **state)
 {
     (void)state;
@@ -420,6 +436,7 @@ int main(void)
         cmocka_unit_test(test_parts_of_files_stand_in_their_order),
         cmocka_unit_test(test_file_of_no_octets_is_closed_at_once),
         cmocka_unit_test(test_file_that_became_shorter_is_an_error_and_no_loop),
+        cmocka_unit_test(test_file_too_many_is_an_error_until_one_was_sent),
         cmocka_unit_test(test_done_closes_what_was_not_sent),
         cmocka_unit_test_teardown(test_response_that_finds_the_disk_full_is_an_error,
                                   unlimit_files),
