@@ -314,7 +314,8 @@ static void on_tick(uv_timer_t *timer)
     for (app_lane *lane = app->lanes, *next; lane; lane = next) {
         next = lane->next;
         bool slow = (lane->state == LANE_BUSY && !lane->head_came) || lane->state == LANE_FINISHING;
-        anything = anything || slow;
+        /* A stream too: once its client is gone its worker has to come to an end. */
+        anything = anything || slow || lane->state == LANE_BUSY;
         if (slow && limit && now - lane->since_ms > limit && !atomic_load(&lane->worker->broken)) {
             time_out(lane);
             next = app->lanes; /* the response may have led to another request, and that to a lane
