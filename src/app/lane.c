@@ -222,6 +222,8 @@ static int give_end(app_lane *lane, hc_slice payload, hc_err *err)
     int rc = hc_lane_decode_end(payload, &failed, err);
     if (rc != 0)
         return rc;
+    if (lane->body_file >= 0)
+        return hc_err_set(err, HC_EFORMAT, "an END for a request that was not read");
     not_busy(lane);
     lane->exchange = NULL;
     lane->state = LANE_IDLE;
