@@ -55,6 +55,9 @@ typedef struct hc_responder {
     int (*data)(hc_exchange *x, hc_slice octets, hc_err *err);
     /* A part of a regular file; takes the descriptor, also on failure. */
     int (*file)(hc_exchange *x, int fd, uint64_t offset, uint64_t size, hc_err *err);
+    /* For a handler that let the request wait: may it still be answered as it was let in? False:
+     * the connection has answered, and the exchange has ended. Not within `start`. */
+    bool (*still_admitted)(hc_exchange *x);
     /* Nothing more is at hand for now: send what there is. */
     void (*flush)(hc_exchange *x);
     /* The response is complete (fewer octets than promised: the connection is cut). Ends the

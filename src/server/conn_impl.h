@@ -104,6 +104,9 @@ void conn_check_verdict(hc_conn *c);
 void conn_identity_done(hc_conn *c);
 
 /* conn_request.c */
+/* May this request pass, by its path and its client as they are now? Answers it where it may not.
+ */
+bool conn_admit(hc_conn *c);
 /* Decodes octets as far as the state allows; the rest is kept for later. */
 void conn_input(hc_conn *c, hc_slice octets);
 /* The client has ended its side. */

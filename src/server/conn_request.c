@@ -45,8 +45,7 @@ static void refuse_client(hc_conn *c, hc_verdict_code code)
                  v.detail[0] ? v.detail : NULL, hc_verdict_name(code), has_body(r));
 }
 
-/* May this request pass, by its path and its client? Answers it where it may not. */
-static bool admit(hc_conn *c)
+bool conn_admit(hc_conn *c)
 {
     const hc_request *r = &c->decoder.request;
     const hc_policy *policy = &conn_settings(c)->policy;
@@ -68,7 +67,7 @@ static void take_head(hc_conn *c)
     hc_err err;
     begin_response(c);
     c->response.has_request = true;
-    if (!admit(c))
+    if (!conn_admit(c))
         return;
     conn_enter(c, CONN_BODY);
     conn_deadline(c, conn_settings(c)->body_timeout_ms);
@@ -81,7 +80,7 @@ static void dispatch(hc_conn *c)
 {
     hc_handler *h = hc_app_handler(c->loop->app);
     /* A body may take long: who was let in at its head may be out at its end. */
-    if (has_body(&c->decoder.request) && !admit(c))
+    if (has_body(&c->decoder.request) && !conn_admit(c))
         return;
     conn_enter(c, CONN_ANSWER);
     conn_deadline(c, 0);

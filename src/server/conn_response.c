@@ -133,6 +133,16 @@ static int respond_file(hc_exchange *x, int fd, uint64_t offset, uint64_t size, 
     return rc == 0 ? after_body(c) : rc;
 }
 
+static bool respond_still_admitted(hc_exchange *x)
+{
+    hc_conn *c = conn_of(x);
+    if (conn_admit(c))
+        return true;
+    c->response.by_handler = false;
+    conn_pump(c);
+    return false;
+}
+
 static void respond_flush(hc_exchange *x)
 {
     conn_pump(conn_of(x));
@@ -188,6 +198,7 @@ const hc_responder *conn_responder(void)
         .head = respond_head,
         .data = respond_data,
         .file = respond_file,
+        .still_admitted = respond_still_admitted,
         .flush = respond_flush,
         .end = respond_end,
         .fail = respond_fail,
