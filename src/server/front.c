@@ -306,6 +306,8 @@ void hc_front_free(hc_front *f)
 {
     for (unsigned i = 0; i < f->loop_count; i++)
         hc_loop_stop(&f->loops[i]);
+    for (unsigned i = 0; i < f->loop_count; i++)
+        hc_loop_done(&f->loops[i]);
     hc_free(f->loops);
     for (size_t i = 0; i < f->listener_count; i++)
         (void)close(f->listeners[i]);

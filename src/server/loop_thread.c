@@ -160,6 +160,10 @@ void hc_loop_stop(hc_loop *loop)
 {
     if (hc_loop_post(loop, end_loop, loop))
         (void)pthread_join(loop->thread, NULL);
+}
+
+void hc_loop_done(hc_loop *loop)
+{
     (void)uv_loop_close(&loop->uv);
     while (loop->inbox) {
         hc_message *m = loop->inbox;

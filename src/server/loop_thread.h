@@ -62,8 +62,10 @@ typedef struct hc_loop {
 int hc_loop_init(hc_loop *loop, hc_shared *shared, hc_loop *all, unsigned index, hc_live *live,
                  hc_err *err) HC_MUST_CHECK;
 int hc_loop_start(hc_loop *loop, hc_err *err) HC_MUST_CHECK;
-/* Ends the thread and frees what it had. */
+/* Ends the thread. */
 void hc_loop_stop(hc_loop *loop);
+/* Frees what it had; once all are stopped, since the others send it messages until then. */
+void hc_loop_done(hc_loop *loop);
 /* Runs `run(arg)` on the loop's thread, in order. False (and nothing is run) once it has ended or
  * without memory. */
 bool hc_loop_post(hc_loop *loop, void (*run)(void *arg), void *arg);
