@@ -19,6 +19,7 @@ typedef struct hc_app_config {
     uint64_t timeout_ms;     /* a view that does not answer; 0: no bound */
     const char *remote_user; /* SSL_CLIENT_… whose value becomes REMOTE_USER; NULL: none */
     hc_slice server_frame;   /* an encoded SERVER frame, sent first on every lane */
+    uint64_t max_requests, max_requests_jitter; /* after so many a worker is spent; 0: no end */
 } hc_app_config;
 
 typedef struct hc_app_setup {

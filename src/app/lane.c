@@ -125,6 +125,15 @@ static int flush(app_lane *lane, hc_err *err)
     return rc;
 }
 
+/* Each worker its own end, so that they do not end together: by its number, spread by a
+ * multiplication (Knuth's). */
+static uint64_t requests_of(const app_lane *lane)
+{
+    const hc_app_config *c = &lane->app->config;
+    uint32_t spread = lane->worker->number * 2654435761u;
+    return c->max_requests ? c->max_requests + spread % (c->max_requests_jitter + 1) : 0;
+}
+
 int app_lane_send(app_lane *lane, hc_exchange *x, hc_err *err)
 {
     int rc = app_request_encode(lane, x, err);
@@ -141,6 +150,7 @@ int app_lane_send(app_lane *lane, hc_exchange *x, hc_err *err)
     lane->since_ms = hc_clock_monotonic_ms();
     x->handler_state = lane;
     atomic_fetch_add(&lane->worker->busy, 1);
+    hc_pool_request(lane->app->setup.pool, lane->worker, requests_of(lane));
     return 0;
 }
 

@@ -107,6 +107,13 @@ void hc_pool_lane_ready(hc_pool *p, hc_pool_worker *w)
     p->events.lane_ready(p->events.arg, w->number);
 }
 
+void hc_pool_request(hc_pool *p, hc_pool_worker *w, uint64_t limit)
+{
+    if (limit && atomic_fetch_add_explicit(&w->requests, 1, memory_order_relaxed) + 1 >= limit &&
+        !atomic_exchange(&w->spent, true))
+        p->events.worker_spent(p->events.arg, w->number);
+}
+
 void hc_pool_broken(hc_pool *p, hc_pool_worker *w, const char *why)
 {
     if (!atomic_exchange(&w->broken, true))

@@ -22,16 +22,19 @@ typedef struct hc_pool_events {
     void (*lane_ready)(void *arg, uint32_t worker);
     void (*worker_broken)(void *arg, uint32_t worker, const char *why);
     void (*worker_idle)(void *arg, uint32_t worker);
+    void (*worker_spent)(void *arg, uint32_t worker);
 } hc_pool_events;
 
 /* One worker process, as seen from the front. Counted by its lanes. */
 typedef struct hc_pool_worker {
     uint32_t number;
-    atomic_bool retired; /* no new requests */
-    atomic_bool broken;  /* reported once */
-    atomic_int busy;     /* lanes with a request */
-    atomic_int ready;    /* lanes whose thread said hello */
-    int lanes;           /* under the pool's lock */
+    atomic_bool retired;           /* no new requests */
+    atomic_bool broken;            /* reported once */
+    atomic_int busy;               /* lanes with a request */
+    atomic_uint_fast64_t requests; /* taken, counted where it has an end of them */
+    atomic_bool spent;             /* reported once */
+    atomic_int ready;              /* lanes whose thread said hello */
+    int lanes;                     /* under the pool's lock */
     struct hc_pool_worker *next;
 } hc_pool_worker;
 
@@ -50,6 +53,9 @@ void hc_pool_lane_closed(hc_pool *p, hc_pool_worker *w);
 void hc_pool_retire(hc_pool *p, uint32_t worker);
 /* The thread behind one of its lanes said hello; reports it. */
 void hc_pool_lane_ready(hc_pool *p, hc_pool_worker *w);
+/* One more request; reports the worker once when it has had `limit` of them (0: no end). It still
+ * serves, until it is retired. */
+void hc_pool_request(hc_pool *p, hc_pool_worker *w, uint64_t limit);
 /* Reports a worker once, whoever finds out first. */
 void hc_pool_broken(hc_pool *p, hc_pool_worker *w, const char *why);
 

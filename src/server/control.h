@@ -35,7 +35,8 @@ typedef enum hc_control_type {
     HC_CONTROL_WORKER_BROKEN = 19, /* worker, text: hung, or broke the protocol */
     HC_CONTROL_WORKER_IDLE = 20,   /* worker: retired, and its last lane is closed */
     HC_CONTROL_DRAINED = 21,
-    HC_CONTROL_STATUS_IS = 22, /* text: one JSON object */
+    HC_CONTROL_STATUS_IS = 22,    /* text: one JSON object */
+    HC_CONTROL_WORKER_SPENT = 23, /* worker: it has had its number of requests, and serves on */
 } hc_control_type;
 
 typedef struct hc_control_message {

@@ -41,6 +41,12 @@ static void on_worker_idle(void *arg, uint32_t worker)
     f->shared.events.worker_idle(f->shared.events.arg, worker);
 }
 
+static void on_worker_spent(void *arg, uint32_t worker)
+{
+    hc_front *f = arg;
+    f->shared.events.worker_spent(f->shared.events.arg, worker);
+}
+
 int hc_front_new(const hc_log *log, const hc_front_events *events, hc_front **out, hc_err *err)
 {
     hc_front *f = hc_alloc_zero(1, sizeof *f);
@@ -49,7 +55,8 @@ int hc_front_new(const hc_log *log, const hc_front_events *events, hc_front **ou
     f->access_fd = -1;
     f->shared.log = log;
     f->shared.events = *events;
-    hc_pool_events pool_events = {f, on_lane_ready, on_worker_broken, on_worker_idle};
+    hc_pool_events pool_events = {f, on_lane_ready, on_worker_broken, on_worker_idle,
+                                  on_worker_spent};
     int rc = hc_pool_new(&pool_events, &f->shared.pool, err);
     if (rc != 0) {
         hc_free(f);

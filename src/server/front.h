@@ -14,8 +14,9 @@ typedef struct hc_front_events {
     void *arg;
     void (*lane_ready)(void *arg, uint32_t worker); /* a thread of this worker said hello */
     void (*worker_broken)(void *arg, uint32_t worker,
-                          const char *why);          /* protocol error or hung view: replace it */
-    void (*worker_idle)(void *arg, uint32_t worker); /* retired, and its last lane is closed */
+                          const char *why);           /* protocol error or hung view: replace it */
+    void (*worker_idle)(void *arg, uint32_t worker);  /* retired, and its last lane is closed */
+    void (*worker_spent)(void *arg, uint32_t worker); /* has had its number of requests */
     void (*drained)(void *arg); /* after hc_front_drain: nothing is open any more */
 } hc_front_events;
 

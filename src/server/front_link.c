@@ -141,6 +141,9 @@ static void dispatch(hc_front_link *l, const hc_control_message *m)
     case HC_CONTROL_WORKER_IDLE:
         l->hooks.worker_idle(l->hooks.arg, m->worker);
         break;
+    case HC_CONTROL_WORKER_SPENT:
+        l->hooks.worker_spent(l->hooks.arg, m->worker);
+        break;
     case HC_CONTROL_DRAINED:
         l->hooks.drained(l->hooks.arg);
         break;

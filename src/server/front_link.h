@@ -44,6 +44,7 @@ typedef struct hc_front_link_hooks {
     void (*lane_ready)(void *arg, uint32_t worker);
     void (*worker_broken)(void *arg, uint32_t worker, const char *why);
     void (*worker_idle)(void *arg, uint32_t worker);
+    void (*worker_spent)(void *arg, uint32_t worker);
     void (*drained)(void *arg);
     void (*status)(void *arg, hc_slice json);
     void (*exited)(void *arg, int wait_status);

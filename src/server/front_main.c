@@ -57,6 +57,11 @@ static void on_worker_idle(void *arg, uint32_t worker)
     post(arg, &(hc_control_message){.type = HC_CONTROL_WORKER_IDLE, .worker = worker, .fd = -1});
 }
 
+static void on_worker_spent(void *arg, uint32_t worker)
+{
+    post(arg, &(hc_control_message){.type = HC_CONTROL_WORKER_SPENT, .worker = worker, .fd = -1});
+}
+
 static void on_drained(void *arg)
 {
     post(arg, &(hc_control_message){.type = HC_CONTROL_DRAINED, .fd = -1});
@@ -70,6 +75,7 @@ static int make_front(front_process *p, const hc_settings *settings, hc_err *err
                               .lane_ready = on_lane_ready,
                               .worker_broken = on_worker_broken,
                               .worker_idle = on_worker_idle,
+                              .worker_spent = on_worker_spent,
                               .drained = on_drained};
     if (p->front)
         return 0;

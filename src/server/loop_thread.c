@@ -76,7 +76,8 @@ static bool post_by_index(void *arg, unsigned thread, void (*run)(void *), void 
 static hc_app_config app_config(const hc_live *live)
 {
     return (hc_app_config){live->settings.timeout_ms, live->settings.remote_user,
-                           hc_buf_slice(&live->server_frame)};
+                           hc_buf_slice(&live->server_frame), live->settings.max_requests,
+                           live->settings.max_requests_jitter};
 }
 
 int hc_loop_init(hc_loop *loop, hc_shared *shared, hc_loop *all, unsigned index, hc_live *live,

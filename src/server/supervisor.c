@@ -341,6 +341,11 @@ static void on_worker_idle(void *arg, uint32_t worker)
     hc_workers_on_idle(((supervisor *)arg)->pool, worker);
 }
 
+static void on_worker_spent(void *arg, uint32_t worker)
+{
+    hc_workers_on_spent(((supervisor *)arg)->pool, worker);
+}
+
 static int send_inherited_lanes(supervisor *s, hc_err *err)
 {
     int rc = 0;
@@ -616,6 +621,7 @@ static int open_all(supervisor *s, hc_err *err)
                                  .lane_ready = on_lane_ready,
                                  .worker_broken = on_worker_broken,
                                  .worker_idle = on_worker_idle,
+                                 .worker_spent = on_worker_spent,
                                  .drained = on_drained,
                                  .status = supervisor_on_front_status,
                                  .exited = on_front_exited};

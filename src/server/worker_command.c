@@ -2,7 +2,6 @@
 
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -141,10 +140,7 @@ static int make_env(hc_strings *to, const hc_settings *s, hc_err *err)
 
 int hc_worker_command_init(hc_worker_command *c, const hc_settings *s, hc_err *err)
 {
-    hc_worker_command made = {.threads = s->threads,
-                              .umask = (mode_t)s->umask,
-                              .max_requests = s->max_requests,
-                              .max_requests_jitter = s->max_requests_jitter};
+    hc_worker_command made = {.threads = s->threads, .umask = (mode_t)s->umask};
     int rc = find_python(s, &made.python, err);
     if (rc == 0)
         rc = hc_identity_lookup("--user", s->user, s->group, &made.identity, err);
@@ -169,20 +165,10 @@ void hc_worker_command_done(hc_worker_command *c)
     *c = (hc_worker_command){0};
 }
 
-/* Each worker its own number, so that they do not end together. */
-static uint64_t max_requests_of_one(const hc_worker_command *c)
+/* Pointers into `s`, and the NULL that exec wants. */
+static char **with_end(const hc_strings *s)
 {
-    uint64_t random = 0;
-    if (c->max_requests && c->max_requests_jitter &&
-        getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random))
-        random = 0;
-    return c->max_requests + random % (c->max_requests_jitter + 1);
-}
-
-/* Pointers into `s`, with room for `more` and the NULL that exec wants. */
-static char **with_room(const hc_strings *s, size_t more)
-{
-    char **at = hc_alloc_zero(s->count + more + 1, sizeof(*at));
+    char **at = hc_alloc_zero(s->count + 1, sizeof(*at));
     for (size_t i = 0; at && i < s->count; i++)
         at[i] = s->at[i];
     return at;
@@ -194,14 +180,8 @@ int hc_worker_command_run(const hc_worker_command *c, const int *fds, size_t fd_
     /* A terminal's Ctrl-C goes to the whole group, but it is the supervisor that ends the workers,
      * in order. */
     static const int ignored[] = {SIGINT, SIGHUP};
-    char flag[] = "--max-requests", number[32];
-    char **argv = with_room(&c->argv, 2), **env = with_room(&c->env, 0);
+    char **argv = with_end(&c->argv), **env = with_end(&c->env);
     int rc = argv && env ? 0 : hc_err_set(err, HC_ENOMEM, "no memory");
-    if (rc == 0 && c->max_requests) {
-        (void)snprintf(number, sizeof(number), "%llu", (unsigned long long)max_requests_of_one(c));
-        argv[c->argv.count] = flag;
-        argv[c->argv.count + 1] = number;
-    }
     hc_spawn s = {.file = c->python,
                   .argv = argv,
                   .env = env,

@@ -13,7 +13,6 @@ typedef struct hc_worker_command {
     hc_identity identity;
     mode_t umask;
     unsigned threads; /* lanes: descriptors 3, 4, … */
-    uint64_t max_requests, max_requests_jitter;
 } hc_worker_command;
 
 /* The interpreter: --python, else the active environment's, else the one beside this binary, else

@@ -24,6 +24,7 @@ typedef struct worker {
     pid_t pid;
     uint64_t started_ms, ready_ms;
     uint64_t deadline_ms; /* 0: none */
+    bool spent;           /* is to leave whatever comes of a roll */
     bool broken;          /* killed for what it did, not because it was done with */
 } worker;
 
@@ -274,7 +275,8 @@ static void undo_roll(hc_workers *p)
         if (w->generation == failed) {
             retire_worker(w);
         } else {
-            (void)hc_worker_state_change(&w->state, HC_WORKER_STAY);
+            if (!w->spent)
+                (void)hc_worker_state_change(&w->state, HC_WORKER_STAY);
             w->generation = p->generation;
         }
     }
@@ -594,6 +596,20 @@ void hc_workers_on_idle(hc_workers *p, uint32_t number)
     if (!w || w->state != HC_WORKER_RETIRING)
         return;
     w->deadline_ms = hc_clock_monotonic_ms() + EXIT_MS;
+    reconcile(p);
+}
+
+void hc_workers_on_spent(hc_workers *p, uint32_t number)
+{
+    worker *w = find_worker(p, number);
+    if (!w || w->spent)
+        return;
+    w->spent = true;
+    if (!hc_worker_state_change(&w->state, HC_WORKER_LEAVE))
+        return; /* it leaves, or retires, anyway */
+    hc_log_text(p->log, HC_LOG_INFO,
+                "worker %u (pid %d) has had its number of requests and is replaced", w->number,
+                (int)w->pid);
     reconcile(p);
 }
 

@@ -78,6 +78,8 @@ void hc_workers_resize(hc_workers *p, int by);
 void hc_workers_on_hello(hc_workers *p, uint32_t worker);
 void hc_workers_on_broken(hc_workers *p, uint32_t worker, const char *why);
 void hc_workers_on_idle(hc_workers *p, uint32_t worker);
+/* It has had its number of requests: it serves until its successor is ready. */
+void hc_workers_on_spent(hc_workers *p, uint32_t worker);
 
 /* The front is gone, and with it every lane: workers see the end of theirs and exit; none is
  * started until resume. */

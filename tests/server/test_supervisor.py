@@ -282,15 +282,46 @@ def test_a_worker_that_keeps_dying_is_not_restarted_in_a_tight_loop(server, tmp_
 def test_a_worker_is_replaced_after_its_number_of_requests(server):
     with server(WORKER, max_requests=5) as running:
         seen = set()
-        for _ in range(30):
+
+        def three_have_answered() -> bool:
             seen.add(answers(running)[1])
-        assert len(seen) >= 4
+            return len(seen) >= 3
+
+        eventually(three_have_answered, "workers follow one another")
+        running.wait_for("has had its number of requests and is replaced", count=2)
         assert not [line for line in running.log() if "died" in line]
+
+
+def test_a_worker_serves_on_until_its_successor_has_loaded(server, tmp_path):
+    with server(WORKER, max_requests=3) as running:
+        first = answers(running)[1]
+        gate = tmp_path / "gate"
+        os.mkfifo(gate)
+        (tmp_path / "app.py").write_text(f"open({str(gate)!r}).read()\n" + WORKER)
+        for _ in range(20):  # none waits for the next worker, which cannot begin
+            assert answers(running)[1] == first
+        running.wait_for("has had its number of requests")
+        gate.write_text("go")
+        eventually(lambda: answers(running)[1] != first, "the next one takes over")
+        gate.unlink()
+        (tmp_path / "app.py").write_text(WORKER)
+
+
+def test_a_spent_worker_whose_successor_fails_serves_on(server, tmp_path):
+    with server(WORKER, max_requests=3) as running:
+        first = answers(running)[1]
+        (tmp_path / "app.py").write_text("raise RuntimeError\n")
+        for _ in range(5):
+            assert answers(running)[1] == first
+        running.wait_for("cannot load the application", count=2)
+        assert answers(running)[1] == first
+        (tmp_path / "app.py").write_text(WORKER)
+        eventually(lambda: answers(running)[1] != first, "the next one takes over")
 
 
 def test_no_request_is_lost_when_workers_end_after_their_number_of_requests(server):
     with server(WORKER, workers=2, max_requests=20) as running, load(running) as failures:
-        running.wait_for("ended: exit code 0", count=6)
+        running.wait_for("has had its number of requests and is replaced", count=6)
     assert failures == []
 
 

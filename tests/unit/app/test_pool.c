@@ -5,6 +5,7 @@
 #include "faults.h"
 
 typedef struct told {
+    int spent;
     int ready, broken, idle;
     uint32_t worker;
     const char *why;
@@ -32,12 +33,19 @@ static void on_idle(void *arg, uint32_t worker)
     t->worker = worker;
 }
 
+static void on_spent(void *arg, uint32_t worker)
+{
+    told *t = arg;
+    t->spent++;
+    t->worker = worker;
+}
+
 static hc_pool *new_pool(told *t)
 {
     hc_pool *p = NULL;
     hc_err err;
     *t = (told){0};
-    hc_pool_events events = {t, on_ready, on_broken, on_idle};
+    hc_pool_events events = {t, on_ready, on_broken, on_idle, on_spent};
     assert_int_equal(hc_pool_new(&events, &p, &err), 0);
     return p;
 }
@@ -47,6 +55,54 @@ static int restore(void **state)
     (void)state;
     faults_end();
     return 0;
+}
+
+static void test_a_worker_is_spent_once_and_only_where_there_is_an_end(void **state)
+{
+    (void)state;
+    told t;
+    hc_pool *p = new_pool(&t);
+    hc_pool_worker *w = hc_pool_lane_opened(p, 7);
+    for (int i = 0; i < 5; i++)
+        hc_pool_request(p, w, 0);
+    hc_pool_request(p, w, 2);
+    assert_int_equal(t.spent, 0);
+    hc_pool_request(p, w, 2);
+    assert_int_equal(t.spent, 1);
+    assert_int_equal(t.worker, 7);
+    hc_pool_request(p, w, 2);
+    hc_pool_request(p, w, 1);
+    assert_int_equal(t.spent, 1);
+    hc_pool_lane_closed(p, w);
+    hc_pool_free(p);
+}
+
+static void test_only_workers_that_can_be_given_a_request_are_counted(void **state)
+{
+    (void)state;
+    told t;
+    hc_pool *p = new_pool(&t);
+    hc_pool_worker *serves = hc_pool_lane_opened(p, 1), *loads = hc_pool_lane_opened(p, 2);
+    hc_pool_worker *retires = hc_pool_lane_opened(p, 3), *broken = hc_pool_lane_opened(p, 4);
+    assert_ptr_equal(hc_pool_lane_opened(p, 1), serves);
+    hc_pool_lane_ready(p, serves);
+    hc_pool_lane_ready(p, retires);
+    hc_pool_lane_ready(p, broken);
+    atomic_fetch_add(&serves->busy, 1);
+    hc_pool_retire(p, 3);
+    hc_pool_broken(p, broken, "test");
+    hc_pool_counts c = hc_pool_count(p);
+    assert_int_equal(c.workers, 1);
+    assert_int_equal(c.lanes, 1); /* its other thread has not said hello */
+    assert_int_equal(c.busy, 1);
+    assert_int_equal(c.waiting, 0);
+    hc_pool_lane_closed(p, serves);
+    hc_pool_lane_closed(p, serves);
+    hc_pool_lane_closed(p, loads);
+    hc_pool_lane_closed(p, retires);
+    hc_pool_lane_closed(p, broken);
+    assert_int_equal(hc_pool_count(p).workers, 0);
+    hc_pool_free(p);
 }
 
 static void test_lanes_of_one_worker_share_its_record(void **state)
@@ -146,7 +202,7 @@ static void test_pool_survives_each_allocation_that_fails(void **state)
 {
     (void)state;
     told t = {0};
-    hc_pool_events events = {&t, on_ready, on_broken, on_idle};
+    hc_pool_events events = {&t, on_ready, on_broken, on_idle, on_spent};
     hc_pool *p = NULL;
     hc_err err;
     faults_begin(1);
@@ -165,6 +221,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lanes_of_one_worker_share_its_record),
+        cmocka_unit_test(test_a_worker_is_spent_once_and_only_where_there_is_an_end),
+        cmocka_unit_test(test_only_workers_that_can_be_given_a_request_are_counted),
         cmocka_unit_test(test_retired_worker_is_idle_with_its_last_lane),
         cmocka_unit_test(test_worker_without_lanes_is_idle_at_once),
         cmocka_unit_test(test_worker_that_was_not_retired_is_not_reported_idle),

@@ -191,14 +191,14 @@ static inline int world_init(world *w, unsigned threads)
     hc_err err = {0};
     *w = (world){.server_frame = hc_buf_init(4096)};
     assert_int_equal(uv_loop_init(&w->loop), 0);
-    hc_pool_events events = {w, on_ready, on_broken, on_idle};
+    hc_pool_events events = {w, on_ready, on_broken, on_idle, NULL};
     int rc = hc_lane_add_server(&w->server_frame, &(hc_lane_server){.multithread = true});
     if (rc == 0)
         rc = hc_pool_new(&events, &w->pool, &err);
     for (unsigned i = 0; i < threads && rc == 0; i++) {
         hc_app_setup setup = {&w->loop, w->pool, i, world_post, w};
         rc = hc_app_new(&setup, &w->apps[i], &err);
-        hc_app_config config = {0, NULL, hc_buf_slice(&w->server_frame)};
+        hc_app_config config = {.server_frame = hc_buf_slice(&w->server_frame)};
         if (rc == 0)
             hc_app_configure(w->apps[i], &config);
     }

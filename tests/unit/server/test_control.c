@@ -21,6 +21,7 @@ static const hc_control_message samples[] = {
     {.type = HC_CONTROL_WORKER_BROKEN, .worker = 2, .text = {(const uint8_t *)"hung", 4}, .fd = -1},
     {.type = HC_CONTROL_WORKER_IDLE, .worker = 3, .fd = -1},
     {.type = HC_CONTROL_DRAINED, .fd = -1},
+    {.type = HC_CONTROL_WORKER_SPENT, .worker = 4, .fd = -1},
     {.type = HC_CONTROL_STATUS, .fd = -1},
     {.type = HC_CONTROL_METRICS, .fd = 0},
     {.type = HC_CONTROL_ACCESS_LOG, .fd = 0},

@@ -133,54 +133,6 @@ static void a_named_python_that_is_not_there_is_no_reason_to_take_another(void *
     hc_settings_done(&s);
 }
 
-/* "sh -P" fails, so the interpreter is a script that writes its arguments to the lane. */
-static uint64_t max_requests_of_a_run(const hc_worker_command *c)
-{
-    int pair[2], status;
-    char text[512] = "";
-    pid_t pid;
-    const struct rlimit files = {64, 64};
-    assert_int_equal(pipe(pair), 0);
-    assert_int_equal(hc_worker_command_run(c, &pair[1], 1, &files, &pid, NULL), 0);
-    assert_int_equal(close(pair[1]), 0);
-    assert_true(read(pair[0], text, sizeof(text) - 1) > 0);
-    assert_int_equal(close(pair[0]), 0);
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    const char *flag = strstr(text, "--max-requests ");
-    assert_non_null(flag);
-    return strtoull(flag + strlen("--max-requests "), NULL, 10);
-}
-
-static void each_worker_gets_its_own_number_of_requests(void **state)
-{
-    char script[] = "/tmp/handclasp-python-XXXXXX";
-    static const char text[] = "#!/bin/sh\necho \"$@\" >&3\n";
-    hc_settings s;
-    hc_worker_command c;
-    bool differ = false;
-    (void)state;
-    int fd = mkstemp(script);
-    assert_int_equal(write(fd, text, sizeof(text) - 1), (ssize_t)sizeof(text) - 1);
-    assert_int_equal(fchmod(fd, 0700), 0);
-    assert_int_equal(close(fd), 0);
-    begin(&s);
-    hc_free(s.python);
-    s.python = hc_strdup(script);
-    s.max_requests = 1000;
-    s.max_requests_jitter = 1000000;
-    assert_int_equal(hc_worker_command_init(&c, &s, NULL), 0);
-    uint64_t first = max_requests_of_a_run(&c);
-    for (int i = 0; i < 5; i++) {
-        uint64_t next = max_requests_of_a_run(&c);
-        assert_in_range(next, 1000, 1001000);
-        differ = differ || next != first;
-    }
-    assert_true(differ);
-    hc_worker_command_done(&c);
-    hc_settings_done(&s);
-    assert_int_equal(unlink(script), 0);
-}
-
 static void without_memory_there_is_no_command_and_nothing_left(void **state)
 {
     hc_settings s;
@@ -210,7 +162,6 @@ int main(void)
         cmocka_unit_test(variables_are_replaced_by_their_whole_name),
         cmocka_unit_test(the_active_environment_is_preferred_to_the_path),
         cmocka_unit_test(a_named_python_that_is_not_there_is_no_reason_to_take_another),
-        cmocka_unit_test(each_worker_gets_its_own_number_of_requests),
         cmocka_unit_test(without_memory_there_is_no_command_and_nothing_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
