@@ -119,19 +119,32 @@ static app_lane *best_idle(const hc_app *app)
     return best;
 }
 
+static void put_to_idle(app_lane *lane)
+{
+    hc_app *app = lane->app;
+    lane->next_idle = app->idle;
+    app->idle = lane;
+    hc_pool_idle(app->setup.pool, app->setup.thread, 1);
+}
+
+/* False: the lane is gone. */
+static bool move_in(app_lane *lane, hc_app *app)
+{
+    hc_err err = {0};
+    app_lane_link(lane, app);
+    if (app_lane_watch(lane, UV_READABLE, &err) == 0)
+        return true;
+    hc_pool_broken(app->setup.pool, lane->worker, err.text);
+    app_lane_close(lane, err.text);
+    return false;
+}
+
 /* On the thread that gets it. */
 static void arrive(void *arg)
 {
     app_lane *lane = arg;
-    hc_app *app = lane->app;
-    hc_err err = {0};
-    app_lane_link(lane, app);
-    if (app_lane_watch(lane, UV_READABLE, &err) != 0) {
-        hc_pool_broken(app->setup.pool, lane->worker, err.text);
-        app_lane_close(lane, err.text);
-        return;
-    }
-    app_lane_settle(lane);
+    if (move_in(lane, lane->app))
+        app_lane_settle(lane);
 }
 
 static void give_away(app_lane *lane, unsigned thread)
@@ -140,10 +153,9 @@ static void give_away(app_lane *lane, unsigned thread)
     app_take_from_idle(lane);
     app_lane_unlink(lane);
     lane->app = hc_pool_app(from->setup.pool, thread);
-    if (!from->setup.post(from->setup.post_arg, thread, arrive, lane)) {
-        hc_pool_lane_closed(from->setup.pool, lane->worker);
-        app_lane_destroy(lane);
-    }
+    /* Without memory for the message it stays: a lane that is lost is a worker with one fewer. */
+    if (!from->setup.post(from->setup.post_arg, thread, arrive, lane) && move_in(lane, from))
+        put_to_idle(lane);
 }
 
 typedef struct plea {
@@ -196,6 +208,8 @@ static handed hand_over(app_lane *lane, hc_exchange *x)
         x->respond->fail(x, rc == -HC_ELIMIT ? 431 : 500, err.text);
         return HANDED_BACK;
     }
+    if (rc != -HC_ECLOSED) /* it lives, and would serve on with one lane fewer */
+        hc_pool_broken(lane->app->setup.pool, lane->worker, err.text);
     app_lane_close(lane, err.text);
     return LANE_GONE;
 }
@@ -274,9 +288,7 @@ void app_lane_settle(app_lane *lane)
         if (result != HANDED_BACK)
             return;
     }
-    lane->next_idle = app->idle;
-    app->idle = lane;
-    hc_pool_idle(app->setup.pool, app->setup.thread, 1);
+    put_to_idle(lane);
     int who = hc_pool_who_waits(app->setup.pool, app->setup.thread);
     if (who >= 0)
         give_away(lane, (unsigned)who);
@@ -327,6 +339,8 @@ static void on_tick(uv_timer_t *timer)
         take_from_waiting(app, x);
         x->respond->fail(x, 503, "no worker was free within --timeout");
     }
-    if (!anything && !app->waiting)
+    if (app->waiting) /* a message between threads may have failed for want of memory */
+        ask_others(app);
+    else if (!anything)
         (void)uv_timer_stop(timer);
 }
