@@ -15,25 +15,18 @@ extern char **environ;
 #define NOT_ALLOWED (-1)
 
 static const int8_t transitions[][HC_FRONT_EXITED + 1] = {
-#define ROW(spawned, configured, refused, reconfigure, drain, end, exited)                         \
-    {                                                                                              \
-        [HC_FRONT_SPAWNED] = spawned, [HC_FRONT_CONFIGURED] = configured,                          \
-        [HC_FRONT_REFUSED] = refused, [HC_FRONT_RECONFIGURE] = reconfigure,                        \
-        [HC_FRONT_DRAIN] = drain, [HC_FRONT_END] = end, [HC_FRONT_EXITED] = exited                 \
-    }
 #define NO NOT_ALLOWED
     /* clang-format off */
     /*                        spawned            configured         refused           reconfigure        drain              end              exited */
-    [HC_FRONT_DOWN]     = ROW(HC_FRONT_STARTING, NO,                NO,               NO,                NO,                NO,              NO),
-    [HC_FRONT_STARTING] = ROW(NO,                HC_FRONT_SERVING,  HC_FRONT_ENDING,  NO,                NO,                HC_FRONT_ENDING, HC_FRONT_DOWN),
-    [HC_FRONT_SERVING]  = ROW(NO,                NO,                NO,               HC_FRONT_CHANGING, HC_FRONT_DRAINING, HC_FRONT_ENDING, HC_FRONT_DOWN),
-    [HC_FRONT_CHANGING] = ROW(NO,                HC_FRONT_SERVING,  HC_FRONT_SERVING, NO,                HC_FRONT_DRAINING, HC_FRONT_ENDING, HC_FRONT_DOWN),
+    [HC_FRONT_DOWN]     = {HC_FRONT_STARTING, NO,                NO,               NO,                NO,                NO,              NO},
+    [HC_FRONT_STARTING] = {NO,                HC_FRONT_SERVING,  HC_FRONT_ENDING,  NO,                NO,                HC_FRONT_ENDING, HC_FRONT_DOWN},
+    [HC_FRONT_SERVING]  = {NO,                NO,                NO,               HC_FRONT_CHANGING, HC_FRONT_DRAINING, HC_FRONT_ENDING, HC_FRONT_DOWN},
+    [HC_FRONT_CHANGING] = {NO,                HC_FRONT_SERVING,  HC_FRONT_SERVING, NO,                HC_FRONT_DRAINING, HC_FRONT_ENDING, HC_FRONT_DOWN},
     /* an answer to a configuration may still be on the way */
-    [HC_FRONT_DRAINING] = ROW(NO,                HC_FRONT_DRAINING, HC_FRONT_DRAINING, NO,               NO,                HC_FRONT_ENDING, HC_FRONT_DOWN),
-    [HC_FRONT_ENDING]   = ROW(NO,                HC_FRONT_ENDING,   HC_FRONT_ENDING,  NO,                NO,                HC_FRONT_ENDING, HC_FRONT_DOWN),
+    [HC_FRONT_DRAINING] = {NO,                HC_FRONT_DRAINING, HC_FRONT_DRAINING, NO,               NO,                HC_FRONT_ENDING, HC_FRONT_DOWN},
+    [HC_FRONT_ENDING]   = {NO,                HC_FRONT_ENDING,   HC_FRONT_ENDING,  NO,                NO,                HC_FRONT_ENDING, HC_FRONT_DOWN},
 /* clang-format on */
 #undef NO
-#undef ROW
 };
 
 bool hc_front_state_change(hc_front_state *state, hc_front_change change)
