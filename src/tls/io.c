@@ -111,20 +111,25 @@ static hc_tls_failure classify_reason(const SSL *ssl, int reason)
     return HC_TLS_FAILURE_OTHER;
 }
 
-/* The first error of libssl that says something; what other libraries put before it is detail. */
+/* The first error of libssl that says something; what other libraries put before it is detail.
+ * Without memory nothing was found out about the client, whatever libssl makes of it. */
 static hc_tls_failure classify_queue(const SSL *ssl, unsigned long *code)
 {
     hc_tls_failure failure = HC_TLS_FAILURE_OTHER;
+    bool no_memory = false;
     *code = 0;
     for (unsigned long next; (next = ERR_get_error()) != 0;) {
         if (failure == HC_TLS_FAILURE_OTHER && ERR_GET_LIB(next) == ERR_LIB_SSL) {
             failure = classify_reason(ssl, ERR_GET_REASON(next));
-            *code = next;
+            *code = no_memory ? *code : next;
         }
+        no_memory = no_memory || ERR_GET_REASON(next) == ERR_R_MALLOC_FAILURE;
         if (*code == 0 || ERR_GET_REASON(next) == ERR_R_MALLOC_FAILURE)
             *code = next;
     }
-    return failure;
+    bool about_client =
+        failure == HC_TLS_FAILURE_MALFORMED || failure == HC_TLS_FAILURE_KEY_NOT_PROVEN;
+    return no_memory && about_client ? HC_TLS_FAILURE_OTHER : failure;
 }
 
 static hc_tls_result closed(hc_err *err, const char *why)
