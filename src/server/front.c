@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "server/conn.h"
 #include "server/loop_thread.h"
@@ -132,6 +133,19 @@ static int open_shared(hc_front *f, const hc_settings *s, hc_err *err)
     return rc;
 }
 
+/* Clients will refuse it; a server that ends for it would take its own log away. */
+static void warn_of_the_end(const hc_front *f, const hc_live *live)
+{
+    int64_t left_s = live->ends.server_s - hc_clock_wall_s();
+    if (left_s < 0)
+        hc_log_text(f->shared.log, HC_LOG_WARNING,
+                    "the server's certificate has expired: make a new one and reload");
+    else if (left_s < 14 * 86400)
+        hc_log_text(f->shared.log, HC_LOG_WARNING,
+                    "the server's certificate ends in %lld days: make a new one and reload",
+                    (long long)(left_s / 86400));
+}
+
 int hc_front_configure(hc_front *f, const hc_settings *settings, const hc_files *files, hc_err *err)
 {
     hc_live *live;
@@ -148,6 +162,7 @@ int hc_front_configure(hc_front *f, const hc_settings *settings, const hc_files 
     }
     hc_live_unref(f->live);
     f->live = live;
+    warn_of_the_end(f, live);
     return 0;
 }
 
