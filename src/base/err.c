@@ -1,3 +1,4 @@
+#define HC_BASE_ERR_C
 #include "base/err.h"
 
 #include <stdarg.h>

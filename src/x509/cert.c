@@ -143,7 +143,7 @@ int hc_cert_from_x509(X509 *x, hc_cert **out, hc_err *err)
     }
     c->x509 = x;
     int rc = fill(c, err);
-    if (rc < 0) {
+    if (rc != 0) {
         hc_cert_unref(c);
         return rc;
     }
