@@ -53,7 +53,7 @@ class Program:
     ) -> subprocess.CompletedProcess[str]:
         """Runs a command to its end."""
         options.setdefault("env", self.environment())
-        return subprocess.run(
+        done = subprocess.run(
             [str(self.binary), *map(str, args)],
             check=False,
             capture_output=True,
@@ -61,6 +61,9 @@ class Program:
             timeout=timeout,
             **options,
         )
+        # Its exit code could be the one that a test expects.
+        assert not SANITIZER.search(done.stderr), done.stderr
+        return done
 
     def environment(self, **more: str) -> dict[str, str]:
         env = {k: v for k, v in os.environ.items() if not k.startswith(("HANDCLASP_", "PYTHON"))}
@@ -232,6 +235,8 @@ class Server:
             pytest.fail("the server did not end:\n" + "\n".join(self.log()))
         for reader in self._readers:
             reader.join(5)
+        reports = [line for line in self.log() if SANITIZER.search(line)]
+        assert not reports, "\n".join(self.log())
         return code
 
     # talking to it
@@ -400,10 +405,10 @@ def running(
                 server.process.wait(STOP_S)
             except subprocess.TimeoutExpired:
                 server.process.kill()
-        server.wait()
-        reports = [line for line in server.log() if SANITIZER.search(line)]
-        print("\n".join(server.log()))  # shown where the test fails
-        assert not reports, "\n".join(server.log())
+        try:
+            server.wait()
+        finally:
+            print("\n".join(server.log()))  # shown where the test fails
 
 
 @pytest.fixture

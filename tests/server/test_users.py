@@ -78,11 +78,14 @@ def folder() -> Iterator[Path]:
 @pytest.fixture
 def python(program: Program, folder: Path) -> Program:
     """The program with an interpreter and a package that other users may read."""
-    package = None
+    package = folder / "package"
     if program.pythonpath:
-        package = folder / "package"
         shutil.copytree(program.pythonpath, package)
-        package.chmod(0o755)
+    else:
+        where = [program.python, "-c", "import handclasp; print(handclasp.__path__[0])"]
+        done = subprocess.run(where, check=True, capture_output=True, text=True, cwd="/")
+        shutil.copytree(done.stdout.strip(), package / "handclasp")
+    package.chmod(0o755)
     for interpreter in (program.python, Path("/usr/bin/python3")):
         found = Program(program.binary, interpreter, package)
         with contextlib.suppress(OSError):
