@@ -74,18 +74,21 @@ static crl_issuer *find_issuer(const hc_revocation *r, const X509 *ca)
     return NULL;
 }
 
-static int add_issuer(hc_revocation *r, X509 *ca, crl_issuer **out, hc_err *err)
+/* The entry of this CA, made where there is none yet. NULL: no memory. */
+static crl_issuer *issuer_of(hc_revocation *r, X509 *ca)
 {
+    crl_issuer *issuer = find_issuer(r, ca);
+    if (issuer)
+        return issuer;
     crl_issuer *issuers = hc_realloc(r->issuers, (r->count + 1) * sizeof(*issuers));
     if (!issuers)
-        return no_memory(err);
+        return NULL;
     r->issuers = issuers;
     if (X509_up_ref(ca) != 1)
-        return no_memory(err);
-    issuers[r->count] =
-        (crl_issuer){.ca = ca, .valid_from_s = INT64_MAX, .valid_until_s = INT64_MIN};
-    *out = &issuers[r->count++];
-    return 0;
+        return NULL;
+    issuer = &issuers[r->count++];
+    *issuer = (crl_issuer){.ca = ca, .valid_from_s = INT64_MAX, .valid_until_s = INT64_MIN};
+    return issuer;
 }
 
 static int reserve(crl_issuer *issuer, size_t more, hc_err *err)
@@ -291,14 +294,13 @@ static int add_crl(hc_revocation *r, X509_CRL *crl, const STACK_OF(X509) * cas, 
         rc = find_signer(crl, cas, &ca, err);
     if (rc == 0)
         rc = check_times(crl, now_s, &from_s, &until_s, err);
-    if (rc < 0)
+    if (rc != 0)
         return rc;
-    crl_issuer *issuer = find_issuer(r, ca);
+    crl_issuer *issuer = issuer_of(r, ca);
     if (!issuer)
-        rc = add_issuer(r, ca, &issuer, err);
-    if (rc == 0)
-        rc = add_entries(r, issuer, crl, err);
-    if (rc < 0)
+        return no_memory(err);
+    rc = add_entries(r, issuer, crl, err);
+    if (rc != 0)
         return rc;
     if (from_s < issuer->valid_from_s)
         issuer->valid_from_s = from_s;
