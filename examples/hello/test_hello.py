@@ -1,7 +1,6 @@
 """Run with pytest in this folder; nothing needs TLS."""
 
 from app import app
-
 from handclasp.testing import HandclaspClient, make_certificate
 
 app.test_client_class = HandclaspClient

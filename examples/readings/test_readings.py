@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app import create_app
 from flask import Flask
 from flask.testing import FlaskClient
 
+from app import create_app
 from handclasp.testing import HandclaspClient, make_certificate
 
 READING = {"at": "2026-01-31T13:00:00+01:00", "value": 41.5, "unit": "kWh"}

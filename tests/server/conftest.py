@@ -354,7 +354,7 @@ def launch(
     pass_fds: tuple[int, ...] = (),
     **options: object,
 ) -> Server:
-    """Starts `serve` in `folder` without waiting. `app` is MODULE:APP, or the text of a module, which becomes app.py."""
+    """Starts `serve` in `folder` without waiting. `app` is MODULE:APP, or a module's text, which becomes app.py."""
     if "\n" in app:
         (folder / "app.py").write_text(app)
         app = "app:app"

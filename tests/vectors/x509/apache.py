@@ -5,8 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import pathlib
-import ssl
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
