@@ -25,6 +25,7 @@ static int decode_and_encode(const hc_lane_header *h, hc_slice payload, hc_buf *
     hc_lane_request request;
     hc_lane_head head;
     hc_lane_file file;
+    hc_lane_refused refused;
     uint32_t protocol;
     bool failed;
     switch (h->type) {
@@ -58,7 +59,9 @@ static int decode_and_encode(const hc_lane_header *h, hc_slice payload, hc_buf *
     case HC_LANE_DATA:
         return hc_lane_add_data(again, payload);
     default:
-        return hc_lane_add_refused(again, payload);
+        return hc_lane_decode_refused(payload, &refused, &err) == 0
+                   ? hc_lane_add_refused(again, &refused)
+                   : 0;
     }
 }
 
@@ -76,7 +79,7 @@ static void on_frame(const hc_lane_header *h, hc_slice payload)
 static void decode_payload(uint8_t type, const uint8_t *data, size_t size)
 {
     static const uint8_t types[] = {HC_LANE_CERT, HC_LANE_SERVER, HC_LANE_REQUEST, HC_LANE_HEAD,
-                                    HC_LANE_FILE, HC_LANE_HELLO,  HC_LANE_END};
+                                    HC_LANE_FILE, HC_LANE_HELLO,  HC_LANE_END,     HC_LANE_REFUSED};
     hc_lane_header h = {.type = types[type % HC_COUNT(types)]};
     on_frame(&h, hc_slice_of(data, size));
 }

@@ -83,8 +83,9 @@ class ClientRefused(Forbidden):
     an error handler for `ClientRefused`, `Forbidden` or 403 renders it.
 
     reason: shown to the client, as with `flask.abort(403, reason)`, and logged.
-    verdict: the verdict's name (`handclasp.verdict`), `refused-by-app` where it was the
-        application's wish.
+    verdict: the verdict's name, `refused-by-app` where it was the application's wish. The server
+        logs another one only where it found so itself (`handclasp.verdict`, or `no-certificate`
+        where there is none).
     log_reason: what is logged instead of `reason`, where the client must not read it.
     """
 
@@ -110,10 +111,10 @@ class ClientRefused(Forbidden):
             "type": "about:blank",
             "title": self.name,
             "status": self.code,
-            "detail": self.description,
-            "verdict": self.verdict,
+            "detail": self.reason,
+            "verdict": str(self.verdict),
         }
-        return json.dumps(problem, ensure_ascii=False) + "\n"
+        return json.dumps(problem) + "\n"  # ASCII, which is to be had of any str
 
     def get_headers(self, environ: Any = None, scope: Any = None) -> list[tuple[str, str]]:
         # No cache may answer an admitted client with another one's refusal.
@@ -393,22 +394,24 @@ def _guard_inside(app: Flask, state: _AppState) -> None:
 
 
 def _report(refusal: ClientRefused) -> None:
-    """One line in the server's log about a refusal; in the application's, where no server takes
-    it."""
+    """One line in the server's log about a refusal, under the verdict that the response names;
+    in the application's, where no server takes it."""
     environ = request.environ
     if environ.get(_REPORTED):
         return
     environ[_REPORTED] = True
-    reason = refusal.log_reason if refusal.log_reason is not None else refusal.reason
+    # str: a text that is translated when it is shown is none yet.
+    reason = str(refusal.reason if refusal.log_reason is None else refusal.log_reason)
+    verdict = str(refusal.verdict)
     refuse = environ.get(_environ.REFUSE)
     if callable(refuse):
         try:
-            refuse(reason)
+            refuse(reason, verdict)
             return
         except Exception:
             current_app.logger.exception("the server could not be told of a refusal")
     current_app.logger.warning(
-        "client %s refused: %s: %s", request.remote_addr, refusal.verdict, reason
+        "client %s refused: %s: %s", request.remote_addr, verdict, reason
     )
 
 

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 from urllib.parse import urlsplit
 
 from flask.testing import FlaskClient
@@ -42,7 +42,14 @@ if TYPE_CHECKING:
 
     from handclasp._serve import Option
 
-__all__ = ["HandclaspClient", "LiveClient", "LiveResponse", "LiveServer", "make_certificate"]
+__all__ = [
+    "HandclaspClient",
+    "LiveClient",
+    "LiveResponse",
+    "LiveServer",
+    "Refusal",
+    "make_certificate",
+]
 
 _DAY_S = 86400
 
@@ -106,6 +113,13 @@ def _made_for(name: str, verdict: str) -> Certificate:
     return make_certificate(name)
 
 
+class Refusal(NamedTuple):
+    """What the application told the server of a refused request, for its log."""
+
+    verdict: str
+    reason: str
+
+
 class HandclaspClient(FlaskClient):
     """A test client that comes with a certificate, without TLS.
 
@@ -142,13 +156,16 @@ class HandclaspClient(FlaskClient):
             certificate = _made_for(name, verdict or _environ.OK)
         if verdict is None:
             verdict = _environ.OK if certificate is not None else _environ.NO_CERTIFICATE
-        self.refusals: list[str] = []
+        self.refusals: list[Refusal] = []
         self._keep_alive = keep_alive
         # Flask has it as a dict of texts.
         self._base = cast("dict[str, Any]", self.environ_base)
         self._base.update(_handed_over(certificate, record, verdict), REMOTE_ADDR=address)
-        self._base[_environ.REFUSE] = self.refusals.append
+        self._base[_environ.REFUSE] = self._refused
         self._base[_environ.CONNECTION] = next(_connections)
+
+    def _refused(self, reason: str, verdict: str = _environ.REFUSED_BY_APP) -> None:
+        self.refusals.append(Refusal(verdict, reason))
 
     def open(self, *args: Any, **kwargs: Any) -> TestResponse:
         if not self._keep_alive:

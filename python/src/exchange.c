@@ -252,31 +252,56 @@ static PyObject *exchange_call(PyObject *self, PyObject *const *args, size_t nar
     return PyCFunction_New(&write_def, self);
 }
 
-/* For the log alone, so cut rather than refused. */
-enum { REASON_MAX = 1024 };
-
-static PyObject *exchange_refused(PyObject *self, PyObject *reason)
+/* UTF-8 for the log alone: cut rather than refused, and a text with surrogates is no reason to lose
+ * the line. A new reference that `out` points into. */
+static PyObject *log_octets(PyObject *text, size_t max, hc_slice *out)
 {
-    hcp_exchange *x = (hcp_exchange *)self;
-    if (!is_open(x, "handclasp.refuse"))
+    PyObject *octets = PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
+    if (!octets)
         return NULL;
-    Py_ssize_t size;
-    const char *text = PyUnicode_AsUTF8AndSize(reason, &size);
-    if (!text)
+    size_t size = (size_t)PyBytes_GET_SIZE(octets);
+    *out = hc_slice_of(PyBytes_AS_STRING(octets), size > max ? max : size);
+    return octets;
+}
+
+/* Asks for `open` last: encoding may have let another thread run. */
+static int put_refused(hcp_exchange *x, PyObject *reason, PyObject *verdict)
+{
+    hc_lane_refused refused = {.verdict = HC_SLICE_LITERAL("refused-by-app")};
+    PyObject *named = NULL;
+    PyObject *because = log_octets(reason, HC_LANE_REASON, &refused.reason);
+    if (because && verdict)
+        named = log_octets(verdict, HC_LANE_VERDICT_NAME, &refused.verdict);
+    int rc = because && (!verdict || named) && is_open(x, "handclasp.refuse") ? 0 : -1;
+    if (rc == 0 && !x->refused) {
+        x->refused = hc_lane_add_refused(&x->lane->channel.out, &refused) == 0;
+        if (!x->refused) {
+            PyErr_NoMemory();
+            rc = -1;
+        }
+    }
+    Py_XDECREF(named);
+    Py_XDECREF(because);
+    return rc;
+}
+
+static PyObject *exchange_refused(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"reason", "verdict", NULL};
+    PyObject *reason, *verdict = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "U|U:refuse", names, &reason, &verdict) ||
+        put_refused((hcp_exchange *)self, reason, verdict) < 0)
         return NULL;
-    if (x->refused)
-        Py_RETURN_NONE;
-    size = size > REASON_MAX ? REASON_MAX : size;
-    if (hc_lane_add_refused(&x->lane->channel.out, hc_slice_of(text, (size_t)size)) != 0)
-        return PyErr_NoMemory();
-    x->refused = true;
     Py_RETURN_NONE;
 }
 
-static PyMethodDef refuse_def = {"refuse", exchange_refused, METH_O,
-                                 "refuse(reason: str) -> None\n\n"
-                                 "Logs that the application refused this client, once a request; "
-                                 "the response is the application's to give."};
+static PyMethodDef refuse_def = {
+    "refuse", (PyCFunction)(void (*)(void))exchange_refused, METH_VARARGS | METH_KEYWORDS,
+    "refuse(reason: str, verdict: str = 'refused-by-app') -> None\n\n"
+    "Logs that the application refused this client, once a request; the response is the "
+    "application's to give. verdict: refused-by-app, no-certificate where the client sent none, "
+    "or environ['handclasp.verdict'] where that is what it was refused for; any other is logged "
+    "as refused-by-app."};
 
 PyObject *hcp_exchange_refuse(hcp_exchange *x)
 {

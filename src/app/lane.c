@@ -146,7 +146,7 @@ int app_lane_send(app_lane *lane, hc_exchange *x, hc_err *err)
         return rc == -HC_ELIMIT ? -HC_EIO : rc;
     lane->state = LANE_BUSY;
     lane->exchange = x;
-    lane->head_came = false;
+    lane->head_came = lane->refusal_came = false;
     lane->since_ms = hc_clock_monotonic_ms();
     x->handler_state = lane;
     atomic_fetch_add(&lane->worker->busy, 1);
@@ -225,6 +225,23 @@ static int give_octets(app_lane *lane, const hc_lane_header *h, hc_slice payload
     return 0;
 }
 
+static int give_refusal(app_lane *lane, hc_slice payload, hc_err *err)
+{
+    hc_exchange *x = lane->exchange;
+    hc_lane_refused refused;
+    hc_verdict_code verdict;
+    if (lane->refusal_came)
+        return hc_err_set(err, HC_EFORMAT, "a second REFUSED for one request");
+    int rc = hc_lane_decode_refused(payload, &refused, err);
+    if (rc != 0)
+        return rc;
+    lane->refusal_came = true;
+    if (!hc_verdict_parse(refused.verdict, &verdict))
+        verdict = HC_VERDICT_REFUSED_BY_APP;
+    x->respond->refused(x, verdict, refused.reason);
+    return 0;
+}
+
 static int give_end(app_lane *lane, hc_slice payload, hc_err *err)
 {
     hc_exchange *x = lane->exchange;
@@ -277,10 +294,8 @@ static int take_frame(app_lane *lane, const hc_lane_header *h, hc_slice payload,
         return 0;
     if (h->type == HC_LANE_HEAD)
         return give_head(lane, payload, err);
-    if (h->type == HC_LANE_REFUSED) {
-        lane->exchange->respond->refused(lane->exchange, payload);
-        return 0;
-    }
+    if (h->type == HC_LANE_REFUSED)
+        return give_refusal(lane, payload, err);
     return give_octets(lane, h, payload, fd, err);
 }
 

@@ -31,6 +31,7 @@ typedef struct app_lane {
     lane_state state;
     hc_exchange *exchange; /* BUSY */
     bool head_came;
+    bool refusal_came;
     bool in_use;       /* its frames are being read: it settles when that is done */
     int body_file;     /* descriptor on its way with the request; -1: none */
     uint64_t since_ms; /* the request was handed over, or its exchange ended */

@@ -67,9 +67,10 @@ typedef struct hc_responder {
      * connection is cut so that the client sees a broken response. Logged with `reason`. Ends the
      * exchange. */
     void (*fail)(hc_exchange *x, int status, const char *reason);
-    /* The application refused the client (verdict refused-by-app): one line in the log. The
-     * response is the handler's. */
-    void (*refused)(hc_exchange *x, hc_slice reason);
+    /* The handler refused the client: one line in the log. The response is the handler's. `verdict`
+     * is its claim: logged is the exchange's own verdict where that is what it names,
+     * no-certificate where none came, and refused-by-app for anything else. */
+    void (*refused)(hc_exchange *x, hc_verdict_code verdict, hc_slice reason);
 } hc_responder;
 
 struct hc_exchange {

@@ -216,9 +216,21 @@ int hc_lane_add_end(hc_buf *out, bool failed)
     return add_octets(out, HC_LANE_END, hc_slice_of(&octet, 1));
 }
 
-int hc_lane_add_refused(hc_buf *out, hc_slice reason)
+static bool refused_fits(const hc_lane_refused *r)
 {
-    return add_octets(out, HC_LANE_REFUSED, reason);
+    return r->verdict.size <= HC_LANE_VERDICT_NAME && r->reason.size <= HC_LANE_REASON;
+}
+
+int hc_lane_add_refused(hc_buf *out, const hc_lane_refused *refused)
+{
+    size_t at;
+    int rc = hc_lane_begin(out, HC_LANE_REFUSED, 0, &at);
+    if (rc != 0)
+        return rc;
+    rc = refused_fits(refused) ? hc_buf_add_field16(out, refused->verdict) : -HC_ELIMIT;
+    if (rc == 0)
+        rc = hc_buf_add_field16(out, refused->reason);
+    return finish(out, at, rc);
 }
 
 static int malformed(hc_err *err, const char *what)
@@ -362,5 +374,16 @@ int hc_lane_decode_end(hc_slice payload, bool *failed, hc_err *err)
     if (!read_flag(&c, &value) || !hc_cursor_done(&c))
         return malformed(err, "END");
     *failed = value;
+    return 0;
+}
+
+int hc_lane_decode_refused(hc_slice payload, hc_lane_refused *out, hc_err *err)
+{
+    hc_cursor c = hc_cursor_of(payload);
+    hc_lane_refused refused;
+    if (!hc_cursor_field16(&c, &refused.verdict) || !hc_cursor_field16(&c, &refused.reason) ||
+        !hc_cursor_done(&c) || !refused_fits(&refused))
+        return malformed(err, "REFUSED");
+    *out = refused;
     return 0;
 }

@@ -15,12 +15,14 @@
 #include "base/err.h"
 #include "base/limits.h"
 
-#define HC_LANE_PROTOCOL     1 /* changes with any change to this file */
+#define HC_LANE_PROTOCOL     2 /* changes with any change to this file */
 #define HC_LANE_HEADER_BYTES 8
 #define HC_LANE_NO_SLOT      0xffffu
 #define HC_LANE_VARIABLES    1024  /* of one certificate or of the server, at most */
 #define HC_LANE_HEADERS      1000  /* of one request or response, at most */
 #define HC_LANE_DATA_PART    65536 /* a worker cuts its DATA into frames of at most so many octets */
+#define HC_LANE_VERDICT_NAME 64    /* octets of a REFUSED's verdict, at most */
+#define HC_LANE_REASON       1024  /* and of its reason */
 
 enum { HC_LANE_HAS_FD = 1 };
 
@@ -37,7 +39,8 @@ typedef enum hc_lane_type {
     HC_LANE_DATA = 18,  /* body octets: the payload as it is */
     HC_LANE_FILE = 19,  /* u64 offset, u64 size; the descriptor comes with it */
     HC_LANE_END = 20,   /* u8: 0 complete, 1 the application failed (its traceback is in the log) */
-    HC_LANE_REFUSED = 21, /* the application refused this client: the reason, for the log */
+    HC_LANE_REFUSED = 21, /* the application refused this client: verdict and reason, for the log;
+                             once a request */
 } hc_lane_type;
 
 typedef struct hc_lane_header {
@@ -144,9 +147,16 @@ int hc_lane_add_file(hc_buf *out, const hc_lane_file *file) HC_MUST_CHECK;
 int hc_lane_add_hello(hc_buf *out) HC_MUST_CHECK;
 int hc_lane_add_data(hc_buf *out, hc_slice octets) HC_MUST_CHECK;
 int hc_lane_add_end(hc_buf *out, bool failed) HC_MUST_CHECK;
-int hc_lane_add_refused(hc_buf *out, hc_slice reason) HC_MUST_CHECK;
 int hc_lane_decode_file(hc_slice payload, hc_lane_file *out, hc_err *err) HC_MUST_CHECK;
 int hc_lane_decode_hello(hc_slice payload, uint32_t *protocol, hc_err *err) HC_MUST_CHECK;
 int hc_lane_decode_end(hc_slice payload, bool *failed, hc_err *err) HC_MUST_CHECK;
+
+/* REFUSED: field16 verdict, field16 reason. The verdict is the worker's claim: a name, which may be
+ * none that there is. */
+typedef struct hc_lane_refused {
+    hc_slice verdict, reason;
+} hc_lane_refused;
+int hc_lane_add_refused(hc_buf *out, const hc_lane_refused *refused) HC_MUST_CHECK;
+int hc_lane_decode_refused(hc_slice payload, hc_lane_refused *out, hc_err *err) HC_MUST_CHECK;
 
 #endif

@@ -185,10 +185,20 @@ static void respond_fail(hc_exchange *x, int status, const char *reason)
     }
 }
 
-static void respond_refused(hc_exchange *x, hc_slice reason)
+/* An application may repeat what this server found; findings of its own are its own. */
+static hc_verdict refusal_verdict(const hc_exchange *x, hc_verdict_code claim)
+{
+    if (claim == x->verdict->code && claim != HC_VERDICT_OK)
+        return *x->verdict;
+    if (claim == HC_VERDICT_NO_CERTIFICATE && !x->principal)
+        return (hc_verdict){.code = HC_VERDICT_NO_CERTIFICATE};
+    return (hc_verdict){.code = HC_VERDICT_REFUSED_BY_APP};
+}
+
+static void respond_refused(hc_exchange *x, hc_verdict_code verdict, hc_slice reason)
 {
     hc_conn *c = conn_of(x);
-    hc_verdict v = {.code = HC_VERDICT_REFUSED_BY_APP};
+    hc_verdict v = refusal_verdict(x, verdict);
     conn_log_refusal(c, &v, x->principal ? hc_cert_x509(x->principal->cert) : NULL, reason);
 }
 

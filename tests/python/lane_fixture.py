@@ -11,7 +11,7 @@ from wsgiref.validate import WSGIWarning, validator
 import pytest
 from lane_peer import Front
 
-from handclasp._core import Lane
+from handclasp._core import LANE_PROTOCOL, Lane
 
 
 class Served(Front):
@@ -28,7 +28,7 @@ class Served(Front):
         self.lane = Lane(theirs.detach(), validator(app) if validate else app, **options)
         self.thread = threading.Thread(target=self._serve)
         self.thread.start()
-        assert self.hello() == 1
+        assert self.hello() == LANE_PROTOCOL
 
     def _serve(self) -> None:
         try:

@@ -24,7 +24,7 @@ class Response:
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes = b""
     failed: bool = False
-    refused: list[str] = field(default_factory=list)
+    refused: list[tuple[str, str]] = field(default_factory=list)  # verdict, reason
     frames: list[int] = field(default_factory=list)
 
     def __getitem__(self, name: str) -> str:
@@ -210,7 +210,7 @@ class Front:
                 response.body += os.pread(fd, size, offset)
                 os.close(fd)
             elif kind == REFUSED:
-                response.refused.append(payload.decode())
+                response.refused.append(self._refusal(payload))
             else:
                 assert kind == END and payload in (b"\0", b"\1")
                 response.failed = payload == b"\1"
@@ -226,6 +226,13 @@ class Front:
                 return b"".join(octets)
             assert kind == DATA
             octets.append(payload)
+
+    @staticmethod
+    def _refusal(payload: bytes) -> tuple[str, str]:
+        (size,) = struct.unpack_from("<H", payload)
+        verdict, rest = payload[2 : 2 + size], payload[2 + size :]
+        assert rest[:2] == struct.pack("<H", len(rest) - 2)
+        return verdict.decode(), rest[2:].decode()
 
     @staticmethod
     def _head(response: Response, payload: bytes) -> None:

@@ -95,7 +95,7 @@ def test_another_role_does_not_admit(app: Flask) -> None:
     body = problem(client.get("/meters"))
     assert body["verdict"] == "refused-by-app"
     assert "'meter'" in body["detail"]
-    assert client.refusals == ["'alice' lacks role 'meter'"]
+    assert client.refusals == [("refused-by-app", "'alice' lacks role 'meter'")]
 
 
 def test_without_a_record_there_is_no_role_and_the_refusal_says_so(app: Flask) -> None:
@@ -259,7 +259,7 @@ def test_the_decorator_works_on_an_application_without_the_extension() -> None:
     assert app.test_client(client="alice").get("/who").text == "alice"
     nobody = app.test_client()
     problem(nobody.get("/who"))
-    assert nobody.refusals == ["a client certificate is needed here"]
+    assert nobody.refusals == [("no-certificate", "a client certificate is needed here")]
 
 
 # --- current_client, current_certificate --------------------------------------------------------
@@ -326,7 +326,7 @@ def test_a_view_may_refuse_for_reasons_of_its_own(app: Flask) -> None:
     client = app.test_client(client="alice")
     body = problem(client.get("/late"))
     assert (body["detail"], body["verdict"]) == ("the shop is closed", "refused-by-app")
-    assert client.refusals == ["after hours"]
+    assert client.refusals == [("refused-by-app", "after hours")]
 
 
 def test_a_refusal_is_told_to_the_server_once_a_request(app: Flask) -> None:
@@ -338,7 +338,7 @@ def test_a_refusal_is_told_to_the_server_once_a_request(app: Flask) -> None:
 
 
 def test_a_refusal_is_rendered_even_where_the_server_cannot_be_told(app: Flask) -> None:
-    def fails(reason: str) -> None:
+    def fails(reason: str, verdict: str) -> None:
         raise OSError("gone")
 
     problem(app.test_client().get("/who", environ_base={"handclasp.refuse": fails}))
@@ -350,6 +350,30 @@ def test_text_in_a_refusal_cannot_break_out_of_the_problem(app: Flask) -> None:
         raise ClientRefused('"}\r\n<script>Zoë')
 
     assert problem(app.test_client().get("/odd"))["detail"] == '"}\r\n<script>Zoë'
+
+
+def test_a_refusal_is_told_under_the_verdict_of_the_response(app: Flask) -> None:
+    for client in (app.test_client(), app.test_client(client="alice", verdict="expired")):
+        body = problem(client.get("/who"))
+        assert [refusal.verdict for refusal in client.refusals] == [body["verdict"]]
+
+
+def test_a_reason_that_is_no_unicode_or_made_when_shown_still_refuses(app: Flask) -> None:
+    class Later:
+        def __str__(self) -> str:
+            return "later"
+
+    reasons: list[Any] = ["broken \udcff", Later()]
+    app.add_url_rule("/say", view_func=lambda: raise_refused(reasons[0]), endpoint="say")
+    client = app.test_client(client="alice")
+    assert problem(client.get("/say"))["detail"] == "broken \udcff"
+    del reasons[0]
+    assert problem(client.get("/say"))["detail"] == "later"
+    assert [refusal.reason for refusal in client.refusals] == ["broken \udcff", "later"]
+
+
+def raise_refused(reason: Any) -> str:
+    raise ClientRefused(reason)
 
 
 # --- init_app -----------------------------------------------------------------------------------

@@ -99,7 +99,7 @@ def test_only_true_admits(hc: Handclasp, app: Flask, answer: Any) -> None:
     hc.verify_client(lambda attempt: answer)
     client = app.test_client(client="alice")
     assert verdict_of(client.get("/")) == "refused-by-app"
-    assert "only True admits" in client.refusals[0]
+    assert "only True admits" in client.refusals[0].reason
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_an_exception_refuses_and_its_text_stays_in_the_log(
     response = client.get("/")
     assert verdict_of(response) == "refused-by-app"
     assert b"secret" not in response.data
-    assert type(problem).__name__ in client.refusals[0]
+    assert type(problem).__name__ in client.refusals[0].reason
     assert "secret" in caplog.text
 
 
@@ -134,7 +134,7 @@ def test_client_refused_gives_its_reason(hc: Handclasp, app: Flask) -> None:
     response = client.get("/")
     assert verdict_of(response) == "refused-by-app"
     assert json.loads(response.data)["detail"] == "reported stolen"
-    assert client.refusals == ["reported stolen"]
+    assert client.refusals == [("refused-by-app", "reported stolen")]
 
 
 def test_a_refusal_of_the_applications_own_class_reaches_its_handler_each_time(
@@ -213,7 +213,7 @@ def test_a_function_that_forgets_that_there_may_be_no_certificate_refuses(
     hc.verify_client(lambda attempt: attempt.certificate.serial > 0)  # type: ignore[union-attr]
     client = app.test_client()
     assert verdict_of(client.get("/")) == "refused-by-app"
-    assert "AttributeError" in client.refusals[0]
+    assert "AttributeError" in client.refusals[0].reason
 
 
 def test_with_nothing_in_front_everything_is_refused_unasked(hc: Handclasp, app: Flask) -> None:

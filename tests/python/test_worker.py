@@ -12,6 +12,7 @@ import pytest
 from lane_peer import END, HEAD, Front, LaneClosed
 
 import handclasp
+from handclasp._core import LANE_PROTOCOL
 
 HELLO = """
     def app(environ, start_response):
@@ -53,7 +54,7 @@ class Worker:
 
     def ready(self):
         for front in self.fronts:
-            assert front.hello() == 1
+            assert front.hello() == LANE_PROTOCOL
         return self.fronts[0]
 
     def end(self):

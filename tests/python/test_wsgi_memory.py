@@ -11,7 +11,7 @@ from lane_fixture import serve_fixture  # noqa: F401
 from lane_peer import Front, LaneClosed
 from wsgi_apps import PLAIN, Blocks, fail
 
-from handclasp._core import Lane
+from handclasp._core import LANE_PROTOCOL, Lane
 
 
 def app(environ, start_response):
@@ -159,7 +159,7 @@ def serve_without_memory(path, nth):
         capi.remove_mem_hooks()
     lane.close()
     with contextlib.suppress(LaneClosed):
-        assert front.hello() == 1
+        assert front.hello() == LANE_PROTOCOL
         response = front.receive()
     front.close()
     return raised, response

@@ -131,11 +131,44 @@ static void test_refusal_by_the_application_is_told_and_changes_nothing_else(voi
     call_init(&c, "/refused");
     begin_call(w, 0, &c);
     assert_takes(f, "/refused");
-    assert_int_equal(hc_lane_add_refused(&f->channel.out, S("not today")), 0);
+    hc_lane_refused refused = {S("no-certificate"), S("not today")};
+    assert_int_equal(hc_lane_add_refused(&f->channel.out, &refused), 0);
     answers(w, f, "sorry");
     assert_answered(&c, "sorry");
     assert_int_equal(c.refusals, 1);
+    assert_int_equal(c.refusal_verdict, HC_VERDICT_NO_CERTIFICATE);
     assert_string_equal(c.reason, "not today");
+}
+
+static void test_refusal_by_a_verdict_that_there_is_not_is_the_applications_own(void **state)
+{
+    world *w = *state;
+    fake_worker *f = add_ready_lane(w, 0, 1);
+    const hc_slice names[] = {S(""), S("refused-by-app"), S("Expired"), S("unknown-verdict")};
+    for (size_t i = 0; i < HC_COUNT(names); i++) {
+        call c;
+        call_init(&c, "/refused");
+        begin_call(w, 0, &c);
+        assert_takes(f, "/refused");
+        hc_lane_refused refused = {names[i], S("because")};
+        assert_int_equal(hc_lane_add_refused(&f->channel.out, &refused), 0);
+        answers(w, f, "sorry");
+        assert_answered(&c, "sorry");
+        assert_int_equal(c.refusal_verdict, HC_VERDICT_REFUSED_BY_APP);
+    }
+}
+
+static void test_worker_that_refuses_one_request_twice_is_cut_off(void **state)
+{
+    world *w = *state;
+    call c;
+    fake_worker *f = busy(w, &c);
+    hc_lane_refused refused = {S("refused-by-app"), S("because")};
+    assert_int_equal(hc_lane_add_refused(&f->channel.out, &refused), 0);
+    assert_int_equal(hc_lane_add_refused(&f->channel.out, &refused), 0);
+    says(w, f);
+    assert_int_equal(c.refusals, 1);
+    assert_failed(&c, 502, "protocol");
 }
 
 /* ---- ends before the end ---- */
@@ -662,6 +695,8 @@ int main(void)
         IN_WORLD(test_file_of_a_response_comes_with_its_descriptor),
         IN_WORLD(test_large_body_of_a_request_goes_by_descriptor),
         IN_WORLD(test_refusal_by_the_application_is_told_and_changes_nothing_else),
+        IN_WORLD(test_refusal_by_a_verdict_that_there_is_not_is_the_applications_own),
+        IN_WORLD(test_worker_that_refuses_one_request_twice_is_cut_off),
         IN_WORLD(test_client_that_leaves_while_it_waits_is_never_sent),
         IN_WORLD(test_last_that_waits_can_leave_and_others_still_come),
         IN_WORLD(test_client_that_leaves_in_the_middle_cancels_and_the_lane_is_used_again),

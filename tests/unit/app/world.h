@@ -57,8 +57,10 @@ typedef struct call {
     size_t body_size;
     uint64_t complete_at; /* octets after which the client has all; 0: never */
     int head_result;
+    bool unwelcome; /* the connection refuses it when asked again */
     int files, flushes, refusals, ends, fails;
     int fail_status;
+    hc_verdict_code refusal_verdict;
     char reason[256];
 } call;
 
@@ -99,6 +101,11 @@ static inline int call_file(hc_exchange *x, int fd, uint64_t offset, uint64_t si
     return 0;
 }
 
+static inline bool call_still_admitted(hc_exchange *x)
+{
+    return !call_of(x)->unwelcome;
+}
+
 static inline void call_flush(hc_exchange *x)
 {
     call_of(x)->flushes++;
@@ -117,15 +124,24 @@ static inline void call_fail(hc_exchange *x, int status, const char *reason)
     (void)snprintf(c->reason, sizeof c->reason, "%s", reason);
 }
 
-static inline void call_refused(hc_exchange *x, hc_slice reason)
+static inline void call_refused(hc_exchange *x, hc_verdict_code verdict, hc_slice reason)
 {
     call *c = call_of(x);
     c->refusals++;
+    c->refusal_verdict = verdict;
     (void)snprintf(c->reason, sizeof c->reason, "%.*s", HC_SLICE_ARGS(reason));
 }
 
-static const hc_responder call_responder = {call_head, call_data, call_file,   call_flush,
-                                            call_end,  call_fail, call_refused};
+static const hc_responder call_responder = {
+    .head = call_head,
+    .data = call_data,
+    .file = call_file,
+    .still_admitted = call_still_admitted,
+    .flush = call_flush,
+    .end = call_end,
+    .fail = call_fail,
+    .refused = call_refused,
+};
 
 /* Path and body live as long as the call. */
 static inline void call_init(call *c, const char *path)

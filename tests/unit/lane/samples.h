@@ -75,4 +75,9 @@ static inline hc_lane_head sample_head(void)
                           .header_count = HC_COUNT(sample_pairs)};
 }
 
+static inline hc_lane_refused sample_refused(void)
+{
+    return (hc_lane_refused){.verdict = S("no-certificate"), .reason = S("not today")};
+}
+
 #endif

@@ -71,16 +71,16 @@ static void the_octets_of_a_frame_are_those_of_the_protocol(void **state)
     assert_int_equal(hc_lane_add_hello(&b), 0);
     assert_int_equal(hc_lane_add_end(&b, true), 0);
     assert_int_equal(hc_lane_add_data(&b, S("abc")), 0);
-    assert_int_equal(hc_lane_add_refused(&b, S("no")), 0);
+    assert_int_equal(hc_lane_add_refused(&b, &(hc_lane_refused){S("ok"), S("no")}), 0);
     assert_int_equal(hc_lane_add_file(&b, &(hc_lane_file){1, 2}), 0);
     hc_lane_head head = {
         .status = 404, .reason = S("Gone"), .headers = sample_pairs, .header_count = 1};
     assert_int_equal(hc_lane_add_head(&b, &head), 0);
     assert_slice(hc_buf_slice(&b),
-                 "\4\0\0\0\x10\0\0\0\1\0\0\0"
+                 "\4\0\0\0\x10\0\0\0\2\0\0\0"
                  "\1\0\0\0\x14\0\0\0\1"
                  "\3\0\0\0\x12\0\0\0abc"
-                 "\2\0\0\0\x15\0\0\0no"
+                 "\x8\0\0\0\x15\0\0\0\2\0ok\2\0no"
                  "\x10\0\0\0\x13\1\0\0\1\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0"
                  "\x22\0\0\0\x11\0\0\0\x94\1\4\0Gone\1\0\4\0Host\x0e\0\0\0localhost:8443");
     hc_buf_done(&b);
@@ -318,6 +318,46 @@ static void hello_and_end_are_exactly_as_long_as_they_must_be(void **state)
     assert_int_equal(hc_lane_decode_end(S("\x00\x00"), &failed, NULL), -HC_EFORMAT);
 }
 
+static void a_refusal_survives_the_wire(void **state)
+{
+    (void)state;
+    hc_buf b = hc_buf_init(SIZE_MAX);
+    hc_lane_refused in = sample_refused(), out;
+    assert_int_equal(hc_lane_add_refused(&b, &in), 0);
+    assert_int_equal(hc_lane_decode_refused(payload_of(&b, HC_LANE_REFUSED, 0), &out, NULL), 0);
+    assert_slice(out.verdict, "no-certificate");
+    assert_slice(out.reason, "not today");
+    hc_buf_done(&b);
+}
+
+/* REFUSED with texts of so many octets, whether or not they may be so long. */
+static int refused_of(size_t verdict, size_t reason)
+{
+    hc_buf b = hc_buf_init(SIZE_MAX);
+    uint8_t *octets = test_calloc(1, verdict + reason);
+    hc_lane_refused out;
+    assert_int_equal(hc_buf_add_field16(&b, hc_slice_of(octets, verdict)), 0);
+    assert_int_equal(hc_buf_add_field16(&b, hc_slice_of(octets, reason)), 0);
+    int rc = hc_lane_decode_refused(hc_buf_slice(&b), &out, NULL);
+    hc_buf_clear(&b);
+    hc_lane_refused in = {hc_slice_of(octets, verdict), hc_slice_of(octets, reason)};
+    int added = hc_lane_add_refused(&b, &in);
+    assert_int_equal(added, rc == 0 ? 0 : -HC_ELIMIT);
+    assert_true(added == 0 || b.size == 0);
+    test_free(octets);
+    hc_buf_done(&b);
+    return rc;
+}
+
+static void a_refusal_longer_than_a_log_line_needs_is_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(refused_of(HC_LANE_VERDICT_NAME, HC_LANE_REASON), 0);
+    assert_int_equal(refused_of(HC_LANE_VERDICT_NAME + 1, 0), -HC_EFORMAT);
+    assert_int_equal(refused_of(0, HC_LANE_REASON + 1), -HC_EFORMAT);
+    assert_int_equal(refused_of(UINT16_MAX, UINT16_MAX), -HC_EFORMAT);
+}
+
 /* Decodes by type; what comes out does not matter here. */
 static int decode(hc_lane_type type, hc_slice payload)
 {
@@ -327,6 +367,9 @@ static int decode(hc_lane_type type, hc_slice payload)
     hc_lane_server server;
     hc_lane_request request;
     hc_lane_head head;
+    hc_lane_refused refused;
+    if (type == HC_LANE_REFUSED)
+        return hc_lane_decode_refused(payload, &refused, NULL);
     if (type == HC_LANE_CERT)
         return hc_lane_decode_cert(payload, &cert, pairs, 3, chain, 2, NULL);
     if (type == HC_LANE_SERVER)
@@ -342,6 +385,9 @@ static int encode(hc_lane_type type, hc_buf *out)
     hc_lane_server server = sample_server();
     hc_lane_request request = sample_request();
     hc_lane_head head = sample_head();
+    hc_lane_refused refused = sample_refused();
+    if (type == HC_LANE_REFUSED)
+        return hc_lane_add_refused(out, &refused);
     if (type == HC_LANE_CERT)
         return hc_lane_add_cert(out, &cert);
     if (type == HC_LANE_SERVER)
@@ -352,7 +398,7 @@ static int encode(hc_lane_type type, hc_buf *out)
 }
 
 static const hc_lane_type structured[] = {HC_LANE_CERT, HC_LANE_SERVER, HC_LANE_REQUEST,
-                                          HC_LANE_HEAD};
+                                          HC_LANE_HEAD, HC_LANE_REFUSED};
 
 static void a_payload_cut_anywhere_or_too_long_is_refused(void **state)
 {
@@ -461,6 +507,8 @@ int main(void)
         cmocka_unit_test(a_head_whose_status_has_not_three_digits_is_refused),
         cmocka_unit_test(a_part_of_a_file_must_fit_a_signed_offset),
         cmocka_unit_test(hello_and_end_are_exactly_as_long_as_they_must_be),
+        cmocka_unit_test(a_refusal_survives_the_wire),
+        cmocka_unit_test(a_refusal_longer_than_a_log_line_needs_is_refused),
         cmocka_unit_test(a_payload_cut_anywhere_or_too_long_is_refused),
         cmocka_unit_test_teardown(a_frame_that_cannot_be_added_leaves_the_buffer_as_it_was,
                                   restore),
