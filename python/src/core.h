@@ -1,7 +1,7 @@
 /* What the files of the extension module handclasp._core share: its state, a lane, one exchange on
  * it.
  *
- * The only folder that includes Python.h. Everything here is called with the GIL held; the two
+ * The only folder that includes Python.h. Everything here is called with the GIL held; the three
  * places that give it up are marked "GIL:". A lane is used by the one thread that serves it; an
  * exchange may be held by the application for longer than its request and is then dead (its lane is
  * NULL). */
@@ -134,6 +134,7 @@ typedef struct hcp_lane {
     hcp_header headers[HCP_HEADERS];
     hc_pair *pairs; /* HC_LANE_VARIABLES, for what is decoded and encoded */
     bool multithread, multiprocess;
+    PyThread_type_lock sender; /* held by the thread that sends, while `sending` */
     bool serving, sending;
     bool greeted;   /* the front has had its one hello */
     bool cancelled; /* the client of the current request has gone */
@@ -169,6 +170,8 @@ extern PyType_Spec hcp_lane_spec;
 /* Sends what is in the channel's buffer. 0, or -1 with an exception (OSError where the front has
  * gone). */
 int hcp_lane_flush(hcp_lane *lane);
+/* Until no other thread sends: an application's may still be within write(). */
+void hcp_lane_wait_sent(hcp_lane *lane);
 /* The front wants no more of the current response. Costs a system call. */
 bool hcp_lane_is_cancelled(hcp_lane *lane);
 

@@ -204,10 +204,15 @@ static PyObject *exchange_write(PyObject *self, PyObject *octets)
         PyErr_SetString(PyExc_BrokenPipeError, "the client has gone");
         return NULL;
     }
-    if (PyBytes_GET_SIZE(octets) &&
-        (hcp_exchange_put(x, octets) < 0 || hcp_lane_flush(x->lane) < 0))
-        return NULL;
-    Py_RETURN_NONE;
+    if (PyBytes_GET_SIZE(octets) == 0)
+        Py_RETURN_NONE;
+    /* The exchange may end while this sends, where this thread is not the one that serves. */
+    hcp_lane *lane = (hcp_lane *)Py_NewRef((PyObject *)x->lane);
+    int rc = hcp_exchange_put(x, octets);
+    if (rc == 0)
+        rc = hcp_lane_flush(lane);
+    Py_DECREF(lane);
+    return rc < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyMethodDef write_def = {"write", exchange_write, METH_O,
@@ -338,6 +343,10 @@ bool hcp_exchange_bodiless(const hcp_exchange *x)
 
 int hcp_exchange_put_head(hcp_exchange *x)
 {
+    if (x->lane->sending) {
+        PyErr_SetString(PyExc_RuntimeError, "another thread sends on this lane");
+        return -1;
+    }
     if (x->head_sent)
         return 0;
     if (!x->status) {

@@ -28,17 +28,25 @@ int hcp_lane_flush(hcp_lane *lane)
     }
     hc_err err = {0};
     int rc = -HC_EAGAIN;
+    bool stop = false;
     /* A socket pair has room for most responses: one system call that cannot wait. Giving up the
      * GIL for it would hand it to another thread, for 5 ms where that one computes. */
     if (channel->out.size <= SEND_AT_ONCE)
         rc = hc_channel_flush_now(channel, &err);
     while (rc == -HC_EAGAIN) {
         lane->sending = true;
+        (void)PyThread_acquire_lock(lane->sender, WAIT_LOCK); /* free but for a moment */
         /* GIL: given up while the front makes room. The channel is ours: `sending` keeps others off
          * it. */
         Py_BEGIN_ALLOW_THREADS rc = hc_channel_flush(channel, &err);
-        Py_END_ALLOW_THREADS lane->sending = false;
-        if (rc == -HC_EAGAIN && PyErr_CheckSignals() < 0) {
+        Py_END_ALLOW_THREADS if (rc == -HC_EAGAIN)
+        {
+            /* Still `sending`: this may run signal handlers, and with them other threads. */
+            stop = PyErr_CheckSignals() < 0;
+        }
+        lane->sending = false;
+        PyThread_release_lock(lane->sender);
+        if (stop) {
             lane->gone = true; /* half a frame is out: the lane is of no more use */
             return -1;
         }
@@ -48,6 +56,16 @@ int hcp_lane_flush(hcp_lane *lane)
         raise_err(rc, &err);
     }
     return rc == 0 ? 0 : -1;
+}
+
+void hcp_lane_wait_sent(hcp_lane *lane)
+{
+    while (lane->sending) {
+        /* GIL: given up until the other thread has it again. */
+        Py_BEGIN_ALLOW_THREADS if (PyThread_acquire_lock(lane->sender, WAIT_LOCK))
+            PyThread_release_lock(lane->sender);
+        Py_END_ALLOW_THREADS
+    }
 }
 
 bool hcp_lane_is_cancelled(hcp_lane *lane)
@@ -209,7 +227,6 @@ static int init_lane(hcp_lane *lane, PyObject *args, PyObject *kwargs)
                             "after", "multithread", "multiprocess", NULL};
     PyObject *app, *certificate_type = NULL, *report = NULL, *errors = NULL, *after = NULL;
     int fd, multithread = 0, multiprocess = 0;
-    hc_channel_init(&lane->channel, -1);
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iO|$OOOOpp:Lane", names, &fd, &app,
                                      &certificate_type, &report, &errors, &after, &multithread,
                                      &multiprocess))
@@ -225,7 +242,9 @@ static int init_lane(hcp_lane *lane, PyObject *args, PyObject *kwargs)
     lane->after = after && after != Py_None ? Py_NewRef(after) : NULL;
     lane->multithread = multithread;
     lane->multiprocess = multiprocess;
-    if (!(lane->pairs = PyMem_Calloc(HC_LANE_VARIABLES, sizeof(*lane->pairs)))) {
+    lane->sender = PyThread_allocate_lock();
+    lane->pairs = PyMem_Calloc(HC_LANE_VARIABLES, sizeof(*lane->pairs));
+    if (!lane->sender || !lane->pairs) {
         PyErr_NoMemory();
         return -1;
     }
@@ -240,6 +259,7 @@ static PyObject *lane_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     hcp_lane *lane = (hcp_lane *)type->tp_alloc(type, 0);
     if (!lane)
         return NULL;
+    hc_channel_init(&lane->channel, -1); /* before anything can fail: 0 is a descriptor too */
     lane->state = PyType_GetModuleState(type);
     if (!lane->state || init_lane(lane, args, kwargs) < 0) {
         Py_DECREF(lane);
@@ -301,6 +321,8 @@ static void lane_dealloc(PyObject *self)
         (void)close(lane->channel.fd);
     hc_channel_done(&lane->channel);
     PyMem_Free(lane->pairs);
+    if (lane->sender)
+        PyThread_free_lock(lane->sender);
     type->tp_free(self);
     Py_DECREF(type);
 }

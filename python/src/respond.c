@@ -1,6 +1,7 @@
 #include "core.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 /* One request from the application's call to the END frame. Functions return 0, or -1 with an
  * exception that is the application's failure (logged, END failed), not the lane's. */
@@ -266,8 +267,11 @@ int hcp_respond(hcp_lane *lane, const hc_lane_request *request, int fd)
     bool failed = true;
     bool head = hc_slice_equal_text(request->method, "HEAD");
     hcp_exchange *x = hcp_exchange_new(lane, head);
-    if (!x)
+    if (!x) {
+        if (fd >= 0)
+            (void)close(fd);
         return -1;
+    }
     PyObject *input = NULL;
     PyObject *env = hcp_environ_new(lane, request, fd, x);
     if (!env) {
@@ -278,6 +282,7 @@ int hcp_respond(hcp_lane *lane, const hc_lane_request *request, int fd)
     if (fd >= 0)
         input = Py_XNewRef(PyDict_GetItem(env, lane->state->keys[HCP_WSGI_INPUT]));
     int interrupt = answer(lane, env, x, &failed);
+    hcp_lane_wait_sent(lane);
     hcp_exchange_end(x);
     if (input)
         close_input(lane, env, input);

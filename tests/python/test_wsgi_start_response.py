@@ -276,16 +276,41 @@ def test_a_refusal_is_told_once_a_request(serve):
     front = serve(app)
     for _ in range(2):
         response = front.ask()
-        assert (response.status, response.refused) == (403, ["reported stolen ☃"])
+        assert (response.status, response.refused) == (403, [("refused-by-app", "reported stolen ☃")])
+
+
+def test_a_refusal_is_told_with_its_verdict(serve):
+    def app(environ, start_response):
+        refuse = environ["handclasp.refuse"]
+        with pytest.raises(TypeError):
+            refuse("because", None)
+        if environ["PATH_INFO"] == "/named":
+            refuse(reason="because", verdict="no-certificate")
+        else:
+            refuse("because", "no-certificate")
+        start_response("403 Forbidden", PLAIN[:])
+        return [b"no"]
+
+    front = serve(app)
+    assert front.ask(target="/named").refused == [("no-certificate", "because")]
+    assert front.ask().refused == [("no-certificate", "because")]
+
+
+def test_a_refusal_in_no_unicode_is_told_all_the_same(serve):
+    def app(environ, start_response):
+        environ["handclasp.refuse"]("name \udcff", "\ud800")
+        raise ValueError
+
+    assert serve(app, validate=False).ask().refused == [("\\ud800", "name \\udcff")]
 
 
 def test_a_long_reason_of_a_refusal_is_cut(serve):
     def app(environ, start_response):
-        environ["handclasp.refuse"]("x" * 100000)
+        environ["handclasp.refuse"]("x" * 100000, "v" * 100000)
         raise ValueError
 
     response = serve(app, validate=False).ask()
-    assert response.refused == ["x" * 1024]
+    assert response.refused == [("v" * 64, "x" * 1024)]
     assert response.failed is True
 
 
@@ -305,6 +330,53 @@ def test_another_thread_may_not_write_while_the_lane_sends(serve):
     with pytest.raises(RuntimeError, match="while another thread sends"):
         writers[0](b"x")
     assert len(front.receive_rest()) == 3000000
+
+
+def writing(front_has_head, then):
+    """An application whose own thread still writes three megabytes when it returns; the thread's failures."""
+    failures = []
+
+    def run(write):
+        try:
+            write(bytes(3000000))
+        except Exception as failure:
+            failures.append(failure)
+
+    def app(environ, start_response):
+        thread = threading.Thread(target=run, args=(start_response("200 OK", PLAIN[:]),))
+        thread.start()
+        assert front_has_head.wait(10)
+        return then
+
+    return app, failures
+
+
+def test_a_response_ends_behind_what_another_thread_still_writes(serve):
+    front_has_head = threading.Event()
+    app, failures = writing(front_has_head, [])
+    front = serve(app, validate=False)
+    front.send()
+    assert front.read()[0] == HEAD
+    front_has_head.set()
+    assert len(front.receive_rest()) == 3000000
+    assert failures == []
+    assert front.reports == []
+
+
+def test_a_block_beside_what_another_thread_writes_fails_the_response_and_no_frame(serve):
+    front_has_head = threading.Event()
+    app, failures = writing(front_has_head, [b"block"])
+    front = serve(app, validate=False)
+    front.send()
+    assert front.read()[0] == HEAD
+    front_has_head.set()
+    sizes, kind = 0, DATA
+    while kind == DATA:
+        kind, payload, _ = front.read()
+        sizes += len(payload) if kind == DATA else 0
+    assert (kind, payload, sizes) == (END, b"\1", 3000000)
+    assert failures == []
+    assert [str(report) for report in front.reports] == ["another thread sends on this lane"]
 
 
 def test_requests_that_came_together_are_answered_in_order(serve):
