@@ -23,11 +23,14 @@ HANDCLASP_VERIFY_INTERVAL (seconds, default 1.0): how long an answer of the veri
 HANDCLASP_VERIFY_CACHE (default 4096): how many answers a process keeps.
 HANDCLASP_VERIFY_EXEMPT (default ()): paths, as clients ask for them, that are let through without
     asking the verify functions, each with all that is below it; nobody is known there. For what the
-    server serves without a certificate, such as a health check.
+    server serves without a certificate, such as a health check. Both the path that the client asked
+    for and the one that reaches the application (SCRIPT_NAME, PATH_INFO) must be such a path: where
+    middleware or a proxy changes it, list both.
 """
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import math
@@ -37,6 +40,7 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast, overload
+from urllib.parse import unquote_to_bytes
 
 from flask import Flask, Request, current_app, request
 from flask.views import View
@@ -159,14 +163,31 @@ def _facts(environ: WSGIEnvironment, identity: Identity | None) -> Hashable:
 def _is_exempt(environ: WSGIEnvironment, exempt: object) -> bool:
     if not exempt:
         return False
+    open_paths = _open_paths(exempt)
     path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    if not _is_below(path, open_paths):
+        return False
+    # Middleware that believes X-Forwarded-Prefix lets the client choose SCRIPT_NAME.
+    asked = _asked_path(environ)
+    return asked is None or _is_below(asked, open_paths)
+
+
+def _is_below(path: str, open_paths: Sequence[str]) -> bool:
     segments = path.split("/")[1:]
     # What a router may read as another path than we do is never exempt.
     if "." in segments or ".." in segments or "" in segments[:-1] or "\\" in path or "\0" in path:
         return False
-    return any(
-        path == open_path or path.startswith(open_path + "/") for open_path in _open_paths(exempt)
-    )
+    return any(path == open_path or path.startswith(open_path + "/") for open_path in open_paths)
+
+
+def _asked_path(environ: WSGIEnvironment) -> str | None:
+    """The path of the request's target, decoded; None where the server does not tell it."""
+    target = environ.get("REQUEST_URI") or environ.get("RAW_URI")
+    if not isinstance(target, str):
+        return None
+    if not target.startswith("/"):  # RFC 9112 section 3.2.2: absolute-form
+        target = "/" + target.partition("://")[2].partition("/")[2]
+    return unquote_to_bytes(target.partition("?")[0].encode("latin-1")).decode("latin-1")
 
 
 def _open_paths(setting: object) -> list[str]:
@@ -205,7 +226,7 @@ class _AppState:
             if found.answer is not None:
                 return found.answer.refusal
         exempt = _is_exempt(environ, self.app.config["HANDCLASP_VERIFY_EXEMPT"])
-        answer = None if exempt else self._answer(functions, environ, facts)
+        answer = None if exempt else self._answer(functions, environ)
         environ[_DECISION] = _Decision(self, facts, answer)
         return answer.refusal if answer is not None else None
 
@@ -213,14 +234,13 @@ class _AppState:
         self,
         functions: Sequence[VerifyFunction],
         environ: WSGIEnvironment,
-        facts: Hashable,
     ) -> _Answer:
         attempt = attempt_of(environ)
         if attempt is None:
             return _Answer(ClientRefused(_NOTHING_IN_FRONT, verdict=_environ.NO_CERTIFICATE))
         if environ.get(_environ.CONNECTION) is None:
             return self._ask(functions, attempt)
-        key = (facts, attempt.address)
+        key = (environ[_environ.CONNECTION], attempt)
         now = time.monotonic()
         answer = self.answers.get(key, now, self.app.config["HANDCLASP_VERIFY_INTERVAL"])
         if answer is None:
@@ -242,7 +262,9 @@ class _AppState:
             answer = self.app.ensure_sync(function)(attempt)
         except ClientRefused as refusal:
             return refusal._again()
-        except Exception as problem:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as problem:  # a cancelled task's and sys.exit() refuse like any other
             self.app.logger.exception("verify function %s failed; the client is refused", name)
             return ClientRefused(
                 log_reason=f"verify function {name} raised {type(problem).__name__}"

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from flask import Flask, Response, abort, current_app, request
+from flask import (
+    Flask,
+    Response,
+    abort,
+    copy_current_request_context,
+    current_app,
+    request,
+    stream_with_context,
+)
 from flask.testing import FlaskClient
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from handclasp import flask as handclasp_flask
 from handclasp._verify import RecentAnswers
@@ -103,10 +114,19 @@ def test_only_true_admits(hc: Handclasp, app: Flask, answer: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "problem", [RuntimeError("secret"), KeyError("secret"), AssertionError("secret")]
+    "problem",
+    [
+        RuntimeError("secret"),
+        KeyError("secret"),
+        AssertionError("secret"),
+        SystemExit("secret"),
+        asyncio.CancelledError("secret"),
+        GeneratorExit("secret"),
+    ],
+    ids=repr,
 )
 def test_an_exception_refuses_and_its_text_stays_in_the_log(
-    hc: Handclasp, app: Flask, problem: Exception, caplog: pytest.LogCaptureFixture
+    hc: Handclasp, app: Flask, problem: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     @hc.verify_client
     def verify(attempt: Attempt) -> bool:
@@ -300,21 +320,39 @@ def test_a_refusal_holds_for_the_interval_and_is_told_each_time(
     assert (len(asked), len(client.refusals)) == (1, 3)
 
 
-@pytest.mark.parametrize("change", ["certificate", "client", "verdict", "address", "connection"])
-def test_an_answer_is_for_one_certificate_verdict_and_address(
+@pytest.mark.parametrize(
+    "change",
+    [
+        "certificate",
+        "client",
+        "attributes",
+        "verdict",
+        "error",
+        "depth",
+        "detail",
+        "address",
+        "connection",
+    ],
+)
+def test_an_answer_is_for_all_that_was_asked_about(
     hc: Handclasp, app: Flask, clock: Clock, change: str
 ) -> None:
     asked = counting(hc)
     base: dict[str, Any] = {
         "handclasp.connection": 1,
         "handclasp.certificate": make_certificate("alice"),
+        "handclasp.client": Client("alice", ["reader"]),
         "handclasp.verdict": "ok",
         "REMOTE_ADDR": "192.0.2.1",
     }
     other = {
         "certificate": {"handclasp.certificate": make_certificate("bob")},
         "client": {"handclasp.client": Client("alice", ["meter"])},
+        "attributes": {"handclasp.client": Client("alice", ["reader"], {"site": "7"})},
         "verdict": {"handclasp.verdict": "expired"},
+        "error": {"handclasp.error": 10},
+        "depth": {"handclasp.depth": 1},
+        "detail": {"handclasp.verdict_detail": "since yesterday"},
         "address": {"REMOTE_ADDR": "192.0.2.2"},
         "connection": {"handclasp.connection": 2},
     }[change]
@@ -462,3 +500,104 @@ def test_middleware_that_moves_a_request_off_an_exempt_path_exempts_nothing(exem
 
     guard.inner = rewriting
     assert exempt.test_client(client="alice").get("/healthz").status_code == 403
+
+
+def test_a_prefix_that_the_client_chose_exempts_nothing(exempt: Flask) -> None:
+    exempt.wsgi_app = ProxyFix(exempt.wsgi_app, x_prefix=1)  # type: ignore[method-assign]
+    chosen = {"X-Forwarded-Prefix": "/healthz"}
+    client = exempt.test_client(client="alice")
+    assert client.get("/guarded", headers=chosen).status_code == 403
+    assert client.get("/", headers=chosen).status_code == 403
+    assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("/healthz", 200),
+        ("/health%7A?x=1", 200),
+        ("https://localhost/healthz?x=/", 200),
+        ("/guarded", 403),
+        ("/guarded?://x/healthz", 403),
+        ("https://localhost/guarded?/healthz", 403),
+        ("https://localhost", 403),
+        ("/healthz/..%2fguarded", 403),
+        ("*", 403),
+    ],
+)
+def test_the_target_must_be_exempt_too(exempt: Flask, target: str, status: int) -> None:
+    client = exempt.test_client(client="alice")
+    response = client.get("/healthz", environ_overrides={"REQUEST_URI": target})
+    assert response.status_code == status
+
+
+def test_where_the_server_tells_no_target_the_path_counts_alone(exempt: Flask) -> None:
+    client = exempt.test_client(client="alice")
+    unknown = {"REQUEST_URI": None, "RAW_URI": None}
+    assert client.get("/healthz", environ_overrides=unknown).status_code == 200
+    assert client.get("/guarded", environ_overrides=unknown).status_code == 403
+
+
+# --- what else may run for a request --------------------------------------------------------------
+
+
+def test_a_body_that_outlives_its_request_knows_nobody(hc: Handclasp, app: Flask) -> None:
+    hc.verify_client(lambda attempt: True)
+
+    def known() -> Iterator[str]:
+        yield str(bool(current_certificate))
+
+    app.add_url_rule("/bare", view_func=lambda: Response(known()), endpoint="bare")
+    app.add_url_rule(
+        "/with", view_func=lambda: Response(stream_with_context(known())), endpoint="with"
+    )
+    client = app.test_client(client="alice")
+    assert client.get("/bare").text == "False"
+    assert client.get("/with").text == "True"
+
+
+def test_a_thread_knows_the_client_of_the_request_it_was_started_for(
+    hc: Handclasp, app: Flask
+) -> None:
+    hc.verify_client(lambda attempt: True)
+
+    def name() -> str:
+        return current_certificate.subject.common_name or "" if current_certificate else "nobody"
+
+    @app.get("/threads")
+    def threads() -> list[str]:
+        with ThreadPoolExecutor(1) as pool:
+            bare = pool.submit(name).result()
+            return [bare, pool.submit(copy_current_request_context(name)).result()]
+
+    assert app.test_client(client="alice").get("/threads").json == ["nobody", "alice"]
+
+
+def test_a_copied_environ_takes_the_decision_along_for_its_client_alone(
+    hc: Handclasp, app: Flask
+) -> None:
+    hc.verify_client(lambda attempt: attempt.address != "192.0.2.66")
+    guard: Any = app.wsgi_app
+    inner = guard.inner
+    changes: dict[str, Any] = {}
+
+    def copying(environ: Any, start_response: Any) -> Any:
+        return inner({**environ, **changes}, start_response)
+
+    guard.inner = copying
+    client = app.test_client(client="alice")
+    assert client.get("/guarded").text == "alice"
+    changes["handclasp.certificate"] = make_certificate("mallory")
+    assert client.get("/guarded").text == "mallory"  # asked about again, and admitted
+    changes["REMOTE_ADDR"] = "192.0.2.66"
+    assert verdict_of(client.get("/guarded")) == "refused-by-app"
+
+
+def test_a_keyboard_interrupt_is_no_answer(hc: Handclasp, app: Flask) -> None:
+    @hc.verify_client
+    def verify(attempt: Attempt) -> bool:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        app.test_client(client="alice").get("/")
+    assert len(app.extensions["handclasp"].answers) == 0
