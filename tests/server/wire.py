@@ -46,6 +46,7 @@ class Wire:
         *,
         client: str | None = "alice",
         context: ssl.SSLContext | None = None,
+        session: ssl.SSLSession | None = None,
         receive_buffer: int = 0,
         timeout: float = 20,
     ) -> None:
@@ -58,7 +59,7 @@ class Wire:
         try:
             plain.connect(("127.0.0.1", server.port))
             self.socket = (context or server.ssl_context(client)).wrap_socket(
-                plain, server_hostname="localhost", suppress_ragged_eofs=False
+                plain, server_hostname="localhost", suppress_ragged_eofs=False, session=session
             )
         except BaseException:
             plain.close()
