@@ -283,6 +283,6 @@ void conn_response_sent(hc_conn *c)
                                  });
     c->response = (hc_response_state){0};
     hc_body_store_done(&c->body);
-    hc_h1_reset(&c->decoder);
+    hc_h1_done(&c->decoder); /* an idle connection keeps nothing of its last request */
     conn_deadline(c, conn_settings(c)->keep_alive_ms);
 }
