@@ -49,8 +49,10 @@ bool hc_header_is_reserved(hc_slice name)
         if (hc_slice_starts_with_nocase(name, prefixes[i]))
             return true;
     }
-    /* Whole: "HTTP_PROXY" is what a library may take for its proxy (httpoxy, CVE-2016-5385). */
-    return hc_slice_equal_nocase(name, HC_SLICE_LITERAL("proxy"));
+    /* Whole: "HTTP_PROXY" is what a library may take for its proxy (httpoxy, CVE-2016-5385), and
+     * "HTTP_HTTPS" what applications have taken for the scheme (Chrome 44 sent "HTTPS: 1"). */
+    return hc_slice_equal_nocase(name, HC_SLICE_LITERAL("proxy")) ||
+           hc_slice_equal_nocase(name, HC_SLICE_LITERAL("https"));
 }
 
 static bool has_encoded_slash(hc_slice raw)

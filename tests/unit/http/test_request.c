@@ -65,6 +65,8 @@ static void test_names_that_could_be_read_as_ours_are_reserved(void **state)
         "CF-Client-Cert-Verified",
         "Proxy",
         "PROXY",
+        "HTTPS",
+        "Https",
     };
     for (size_t i = 0; i < HC_COUNT(names); i++) {
         if (!hc_header_is_reserved(hc_slice_text(names[i])))
@@ -88,6 +90,8 @@ static void test_ordinary_names_are_not_reserved(void **state)
         "X-Request-Id",
         "User-Agent",
         "Sec-Fetch-Mode",
+        "Front-End-Https",
+        "Https-Only",
         "SSLX",
         "X-SS",
         "Cf-Ray",
