@@ -30,7 +30,6 @@ HANDCLASP_VERIFY_EXEMPT (default ()): paths, as clients ask for them, that are l
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import json
 import math
