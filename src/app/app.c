@@ -41,8 +41,18 @@ hc_handler *hc_app_handler(hc_app *app)
     return &app->handler;
 }
 
+/* What a worker remembers of a certificate includes the user it names. */
+static void forget_users(hc_app *app)
+{
+    for (app_lane *lane = app->lanes; lane; lane = lane->next)
+        app_slots_done(lane);
+}
+
 void hc_app_configure(hc_app *app, const hc_app_config *config)
 {
+    const char *was = app->config.remote_user ? app->config.remote_user : "";
+    if (strcmp(was, config->remote_user ? config->remote_user : "") != 0)
+        forget_users(app);
     app->config = *config;
 }
 
@@ -282,6 +292,8 @@ void app_lane_settle(app_lane *lane)
     while (app->waiting) {
         hc_exchange *x = app->waiting;
         take_from_waiting(app, x);
+        if (!x->respond->still_admitted(x))
+            continue;
         handed result = hand_over(lane, x);
         if (result == LANE_GONE)
             start(&app->handler, x);

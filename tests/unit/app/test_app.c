@@ -173,6 +173,25 @@ static void test_worker_that_refuses_one_request_twice_is_cut_off(void **state)
 
 /* ---- ends before the end ---- */
 
+static void test_client_that_is_refused_while_it_waits_is_never_sent(void **state)
+{
+    world *w = *state;
+    call first, refused, last;
+    fake_worker *f = add_ready_lane(w, 0, 1);
+    call_init(&first, "/first");
+    call_init(&refused, "/refused");
+    call_init(&last, "/last");
+    begin_call(w, 0, &first);
+    begin_call(w, 0, &refused);
+    begin_call(w, 0, &last);
+    refused.unwelcome = true;
+    assert_takes(f, "/first");
+    answers(w, f, "1");
+    assert_takes(f, "/last");
+    answers(w, f, "2");
+    assert_answered(&last, "2");
+}
+
 static void test_client_that_leaves_while_it_waits_is_never_sent(void **state)
 {
     world *w = *state;
@@ -336,7 +355,7 @@ static void test_idle_lane_that_died_is_not_used(void **state)
 static void set_timeout(world *w, uint64_t ms)
 {
     for (unsigned i = 0; i < WORLD_THREADS; i++) {
-        hc_app_config config = {ms, NULL, hc_buf_slice(&w->server_frame)};
+        hc_app_config config = {.timeout_ms = ms, .server_frame = hc_buf_slice(&w->server_frame)};
         hc_app_configure(w->apps[i], &config);
     }
 }
@@ -619,7 +638,8 @@ static void test_remote_user_is_the_variable_that_was_named(void **state)
     world *w = *state;
     uint16_t slot;
     char user[32];
-    hc_app_config config = {0, "SSL_CLIENT_S_DN_CN", hc_buf_slice(&w->server_frame)};
+    hc_app_config config = {.remote_user = "SSL_CLIENT_S_DN_CN",
+                            .server_frame = hc_buf_slice(&w->server_frame)};
     hc_app_configure(w->apps[0], &config);
     fake_worker *f = add_ready_lane(w, 0, 1);
     hc_principal *p = new_principal(1);
@@ -697,6 +717,7 @@ int main(void)
         IN_WORLD(test_refusal_by_the_application_is_told_and_changes_nothing_else),
         IN_WORLD(test_refusal_by_a_verdict_that_there_is_not_is_the_applications_own),
         IN_WORLD(test_worker_that_refuses_one_request_twice_is_cut_off),
+        IN_WORLD(test_client_that_is_refused_while_it_waits_is_never_sent),
         IN_WORLD(test_client_that_leaves_while_it_waits_is_never_sent),
         IN_WORLD(test_last_that_waits_can_leave_and_others_still_come),
         IN_WORLD(test_client_that_leaves_in_the_middle_cancels_and_the_lane_is_used_again),
