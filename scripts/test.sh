@@ -4,8 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 python=.venv/bin/python
-if ! "$python" -c 'import pytest, flask, django, cryptography' 2>/dev/null; then
-    .venv/bin/pip install -q 'pytest>=7' 'flask[async]>=2.2' 'django>=4.2' 'cryptography>=42'
+if ! "$python" -c 'import pytest, flask, django, cryptography, requests, httpx' 2>/dev/null; then
+    .venv/bin/pip install -q 'pytest>=7' 'flask[async]>=2.2' 'django>=4.2' 'cryptography>=42' requests httpx
 fi
 
 if [ ! -f build/unit/build.ninja ]; then meson setup build/unit -Dtests=enabled >/dev/null; fi
