@@ -34,12 +34,11 @@ build: deps ## build and install into .venv: .venv/bin/handclasp
 demo: build ## a CA, a server, good and bad clients; ONESHOT=1 ends instead of serving on
 	@scripts/demo.sh
 
-test: build ## every test: unit, then the real program
+test: build ## every test: unit, then the real program; TESTS=... goes to pytest instead
 	@scripts/test.sh $(TESTS)
 
 unit: ## unit tests alone; offline, without privileges
-	@test -f $(BUILD)/unit/build.ninja || meson setup $(BUILD)/unit -Dtests=enabled
-	@meson test -C $(BUILD)/unit --suite unit --print-errorlogs
+	@scripts/unit.sh
 
 check: deps-check build ## format, tidy, cppcheck, includes, lengths, options, types, sanitizers
 	@scripts/check.sh

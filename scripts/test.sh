@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Every test: the unit tests by Meson, then pytest against the program in .venv. Arguments go to pytest.
+# Every test, the quick ones first, up to the first suite that fails: the unit tests by Meson, then pytest against the
+# program in .venv. Arguments, where there are any, go to pytest instead.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-python=.venv/bin/python
-if ! "$python" -c 'import pytest, flask, django, cryptography, requests, httpx' 2>/dev/null; then
-    .venv/bin/pip install -q 'pytest>=7' 'flask[async]>=2.2' 'django>=4.2' 'cryptography>=42' requests httpx
-fi
+python=$PWD/.venv/bin/python
+scripts/extras.sh test
+if [ $# -gt 0 ]; then exec "$python" -m pytest -q "$@"; fi
 
-if [ ! -f build/unit/build.ninja ]; then meson setup build/unit -Dtests=enabled >/dev/null; fi
-ninja -C build/unit >/dev/null || ninja -C build/unit
-meson test -C build/unit --no-rebuild --suite unit --print-errorlogs
-
-exec "$python" -m pytest -q "${@:-tests}"
+scripts/unit.sh
+for suite in tests/python examples/hello examples/readings tests/server tests/interop; do
+    printf '== %s\n' "$suite"
+    # Each in a process and a folder of its own: every example has an app.py, as Flask projects have.
+    (cd "$suite" && exec "$python" -m pytest -q -rs .)
+done
