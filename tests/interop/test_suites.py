@@ -23,7 +23,10 @@ HERE = Path(__file__).parent
 KEPT = Path(os.environ.get("HANDCLASP_SUITES", ROOT / "build/suites"))
 VERSIONS = {"flask": "3.1.3", "werkzeug": "3.1.9"}
 # What their pyproject.toml names for the tests; pytest 9 lacks a name that Flask 3.1.3 imports.
-NEEDED = ["pytest==8.4.2", "asgiref", "greenlet", "python-dotenv", "ephemeral-port-reserve", "cryptography", "watchdog"]
+NEEDED = [
+    *("pytest==8.4.2", "pytest-timeout", "asgiref", "greenlet", "python-dotenv", "ephemeral-port-reserve"),
+    *("cryptography", "watchdog"),
+]
 SUITE_S = 300
 
 
