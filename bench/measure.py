@@ -94,7 +94,10 @@ class Load:
         return figures
 
     def idle(self, server: Server, count: int) -> dict:
-        """Memory of a connection that has had one request and waits."""
+        """Memory of a connection that has had one request and waits. What a server needs once, for its first
+        requests, is taken before."""
+        self.measure(server, SCENARIOS[0], 0.2)
+        self.measure(server, SCENARIOS[1], 0.1)
         before = memory_bytes(server.tree())
         command = self.command(server, "--mode", "idle", "--connections", str(count), "--seconds", "60")
         holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
