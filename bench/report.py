@@ -156,7 +156,7 @@ def text(results: dict) -> str:
         met = {True: "met", False: "NOT MET", None: "not measured"}[p["met"]] if p["limit"] is not None else ""
         aim = "" if p["aim"] is None else f"aim {p['aim']:g}" + (" reached" if p["aim_met"] else "")
         limit = "" if p["limit"] is None else f"<= {p['limit']:g}"
-        lines.append(f"  {p['promise']:62}{number(p['value'], 2):>7}  {limit:8}{met:9}{aim}".rstrip())
+        lines.append(f"  {p['promise']:62}{number(p['value'], 2):>7}  {limit:8}{met:14}{aim}".rstrip())
     return "\n".join(lines)
 
 
