@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import importlib
 import itertools
 import os
-import queue
 import signal
 import socket
 import sys
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -162,7 +163,7 @@ class Lanes:
     ) -> None:
         from handclasp.certificate import Certificate
 
-        self._ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        self._ended: deque[BaseException | None] = deque()
         self._lanes = [
             Lane(
                 fd,
@@ -194,21 +195,40 @@ class Lanes:
             lane.stop()
 
     def run(self) -> bool:
-        """Serves until all lanes have ended; signal handlers run meanwhile. False: one broke."""
-        for number, lane in enumerate(self._lanes):
-            thread = threading.Thread(target=self._serve, args=(lane,), name=f"lane-{number}")
-            thread.start()
-        whole = True
-        for _ in self._lanes:
-            failure = self._ended.get()
-            if failure is not None:
-                whole = False
-                self.stop()
-                if not isinstance(failure, KeyboardInterrupt):
-                    traceback.print_exception(failure)
+        """Serves until all lanes have ended; signal handlers run meanwhile. False: one broke.
+
+        For the main thread."""
+        told, tell = socket.socketpair()
+        with told, tell:
+            tell.setblocking(False)
+            # A signal may come to another thread, or just before this one waits: neither interrupts
+            # a wait, so what is waited for is an octet that the signal sends too.
+            before = signal.set_wakeup_fd(tell.fileno(), warn_on_full_buffer=False)
+            try:
+                for number, lane in enumerate(self._lanes):
+                    thread = threading.Thread(
+                        target=self._serve, args=(lane, tell), name=f"lane-{number}"
+                    )
+                    thread.start()
+                return self._wait(told)
+            finally:
+                signal.set_wakeup_fd(before)
+
+    def _wait(self, told: socket.socket) -> bool:
+        running, whole = len(self._lanes), True
+        while running:
+            told.recv(4096)
+            while self._ended:
+                running -= 1
+                failure = self._ended.popleft()
+                if failure is not None:
+                    whole = False
+                    self.stop()
+                    if not isinstance(failure, KeyboardInterrupt):
+                        traceback.print_exception(failure)
         return whole
 
-    def _serve(self, lane: Lane) -> None:
+    def _serve(self, lane: Lane, tell: socket.socket) -> None:
         failure: BaseException | None = None
         try:
             lane.serve()
@@ -216,7 +236,9 @@ class Lanes:
             failure = caught
         finally:
             lane.close()
-            self._ended.put(failure)
+            self._ended.append(failure)
+            with contextlib.suppress(OSError):  # full, or closed: it was seen already
+                tell.send(b"\0")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -311,6 +311,22 @@ def test_sigterm_ends_an_idle_worker(start):
     assert worker.end() == (0, "")
 
 
+def test_sigterm_that_another_thread_receives_ends_the_worker_too(start):
+    source = """
+        import signal, threading
+        def app(environ, start_response):
+            signal.pthread_kill(threading.get_ident(), signal.SIGTERM)  # this thread serves a lane
+            start_response("200 OK", [])
+            return [b"last words"]
+    """
+    worker = start(source, lanes=2)
+    assert worker.ready().ask().body == b"last words"
+    for front in worker.fronts:
+        with pytest.raises(LaneClosed):
+            front.read()
+    assert worker.end() == (0, "")
+
+
 def test_sigterm_lets_the_current_requests_end(start):
     source = """
         import threading
