@@ -143,6 +143,84 @@ static void test_gunicorns_other_options_are_taken_or_refused_with_a_reason(void
                    "\"workers: 4\" for \"workers = 4\"");
 }
 
+/* What `gunicorn --help` (27.0) lists and `handclasp serve --help` does not. */
+static char *const gunicorns_others[] = {
+    "--asgi-disconnect-grace-period",
+    "--asgi-lifespan",
+    "--asgi-loop",
+    "--capture-output",
+    "--casefold-http-method",
+    "--control-socket-mode",
+    "--daemon",
+    "--dirty-app",
+    "--dirty-graceful-timeout",
+    "--dirty-threads",
+    "--dirty-timeout",
+    "--dirty-workers",
+    "--disable-redirect-access-to-syslog",
+    "--do-handshake-on-connect",
+    "--dogstatsd-tags",
+    "--enable-backlog-metric",
+    "--enable-stdio-inheritance",
+    "--forwarded-allow-ips",
+    "--forwarder-headers",
+    "--header-map",
+    "--http-parser",
+    "--http-protocols",
+    "--http2-cleartext",
+    "--http2-initial-window-size",
+    "--http2-max-concurrent-streams",
+    "--http2-max-frame-size",
+    "--http2-max-header-list-size",
+    "--initgroups",
+    "--log-config",
+    "--log-config-json",
+    "--log-syslog",
+    "--log-syslog-facility",
+    "--log-syslog-prefix",
+    "--log-syslog-to",
+    "--logger-class",
+    "--name",
+    "--no-control-socket",
+    "--no-sendfile",
+    "--paste",
+    "--paste-global",
+    "--paster",
+    "--permit-obsolete-folding",
+    "--permit-unconventional-http-method",
+    "--permit-unconventional-http-version",
+    "--preload",
+    "--print-config",
+    "--protocol",
+    "--reload-engine",
+    "--reload-extra-file",
+    "--reuse-port",
+    "--root-path",
+    "--spew",
+    "--ssl-version",
+    "--statsd-host",
+    "--statsd-prefix",
+    "--strip-header-spaces",
+    "--suppress-ragged-eofs",
+    "--uwsgi-allow-from",
+    "--version",
+    "--websocket-max-message-size",
+    "--worker-class",
+};
+
+static void test_no_option_of_gunicorn_is_unknown(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < HC_COUNT(gunicorns_others); i++) {
+        hc_serve_args a;
+        hc_err err;
+        if (parse_with(ARGS(gunicorns_others[i], "m:a"), NULL, &a, &err) == 0)
+            hc_serve_args_done(&a);
+        else if (strstr(err.text, "unknown option"))
+            fail_msg("%s", err.text);
+    }
+}
+
 static void test_a_registry_that_is_wanted_and_missing_is_an_error(void **state)
 {
     (void)state;
@@ -512,6 +590,7 @@ int main(void)
         cmocka_unit_test(test_an_unknown_flag_names_the_nearest),
         cmocka_unit_test(test_a_value_out_of_range_says_what_is_allowed),
         cmocka_unit_test(test_gunicorns_other_options_are_taken_or_refused_with_a_reason),
+        cmocka_unit_test(test_no_option_of_gunicorn_is_unknown),
         cmocka_unit_test(test_a_registry_that_is_wanted_and_missing_is_an_error),
         cmocka_unit_test(test_cert_reqs_means_the_modes_of_pythons_ssl_module),
         cmocka_unit_test(test_cert_reqs_and_path_rules_go_together_in_any_order),
