@@ -465,6 +465,7 @@ def test_a_certificate_that_cannot_be_made_ends_the_lane():
 
     front = Served(lambda e, s: [], certificate=certificate)
     front.send_cert(1, [])
-    with pytest.raises((LaneClosed, ConnectionResetError)):
+    # The lane may be closed before the request is sent, or after.
+    with pytest.raises((LaneClosed, ConnectionResetError, BrokenPipeError)):
         front.ask(slot=1)
     assert isinstance(front.end(), ValueError)
