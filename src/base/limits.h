@@ -62,6 +62,7 @@
 #define HC_LIMIT_LOG_LINE       8192
 #define HC_LIMIT_CONFIG_BYTES   1048576
 #define HC_LIMIT_PATH_RULES     256
+#define HC_LIMIT_RULE_METHOD    15 /* octets of a method that a path rule names */
 #define HC_LIMIT_LISTENERS      64
 #define HC_LIMIT_FRONT_THREADS  64
 #define HC_LIMIT_WORKERS        256

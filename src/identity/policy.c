@@ -91,55 +91,79 @@ static int decode_path(hc_slice text, char *out, size_t *out_size, hc_err *err)
 }
 
 /* 0 where it is new, 1 where it is there with the same mode. */
-static int find_same(const hc_policy *p, hc_slice path, hc_client_cert_mode mode, hc_err *err)
+static int find_same(const hc_policy *p, const hc_path_rule *wanted, hc_err *err)
 {
     for (size_t i = 0; i < p->rule_count; i++) {
         const hc_path_rule *rule = &p->rules[i];
-        if (!hc_slice_equal(hc_slice_of(rule->path, rule->size), path))
+        if (strcmp(rule->path, wanted->path) != 0 || strcmp(rule->method, wanted->method) != 0)
             continue;
-        if (rule->mode == mode)
+        if (rule->mode == wanted->mode)
             return 1;
-        return hc_err_set(err, HC_EINVAL, "two client-certificate rules for %s: %s and %s",
-                          rule->path, mode_names[rule->mode], mode_names[mode]);
+        return hc_err_set(err, HC_EINVAL, "two client-certificate rules for %s%s%s: %s and %s",
+                          rule->method, rule->method[0] ? " " : "", rule->path,
+                          mode_names[rule->mode], mode_names[wanted->mode]);
     }
     return 0;
 }
 
-/* Takes `path`. */
-static int insert(hc_policy *p, char *path, size_t size, hc_client_cert_mode mode, hc_err *err)
+static bool comes_before(const hc_path_rule *a, const hc_path_rule *b)
+{
+    return a->size > b->size || (a->size == b->size && a->method[0] && !b->method[0]);
+}
+
+/* Takes the rule's path. */
+static int insert(hc_policy *p, const hc_path_rule *rule, hc_err *err)
 {
     if (p->rule_count >= HC_LIMIT_PATH_RULES) {
-        hc_free(path);
+        hc_free(rule->path);
         return hc_err_set(err, HC_ELIMIT, "more than %d client-certificate rules",
                           HC_LIMIT_PATH_RULES);
     }
     hc_path_rule *rules = hc_realloc(p->rules, (p->rule_count + 1) * sizeof(*rules));
     if (!rules) {
-        hc_free(path);
+        hc_free(rule->path);
         return hc_err_set(err, HC_ENOMEM, "no memory for a client-certificate rule");
     }
     p->rules = rules;
     size_t at = p->rule_count++;
-    for (; at > 0 && rules[at - 1].size < size; at--)
+    for (; at > 0 && comes_before(rule, &rules[at - 1]); at--)
         rules[at] = rules[at - 1];
-    rules[at] = (hc_path_rule){.path = path, .size = size, .mode = mode};
+    rules[at] = *rule;
     return 0;
 }
 
-static int add_rule(hc_policy *p, hc_slice text, hc_client_cert_mode mode, hc_err *err)
+static int add_rule(hc_policy *p, hc_slice text, hc_path_rule *rule, hc_err *err)
 {
-    char *path = hc_alloc(text.size + 1);
-    size_t size = 0;
-    if (!path)
+    rule->path = hc_alloc(text.size + 1);
+    if (!rule->path)
         return hc_err_set(err, HC_ENOMEM, "no memory for a client-certificate rule");
-    int rc = decode_path(text, path, &size, err);
+    int rc = decode_path(text, rule->path, &rule->size, err);
     if (rc == 0)
-        rc = find_same(p, hc_slice_of(path, size), mode, err);
+        rc = find_same(p, rule, err);
     if (rc != 0) {
-        hc_free(path);
+        hc_free(rule->path);
         return rc < 0 ? rc : 0;
     }
-    return insert(p, path, size, mode, err);
+    return insert(p, rule, err);
+}
+
+/* Cuts "METHOD " off `text`. Methods are upper-case letters: any other spelling matches no request.
+ */
+static int take_method(hc_slice *text, char out[HC_LIMIT_RULE_METHOD + 1], hc_err *err)
+{
+    size_t size = 0;
+    while (size < text->size && text->at[size] >= 'A' && text->at[size] <= 'Z')
+        size++;
+    if (size == 0)
+        return 0;
+    if (size > HC_LIMIT_RULE_METHOD || size == text->size || text->at[size] != ' ')
+        return hc_err_set(err, HC_EINVAL,
+                          "the method of a client-certificate rule is a word in capitals, then a "
+                          "space: OPTIONS /api=none");
+    memcpy(out, text->at, size);
+    out[size] = '\0';
+    *text = hc_slice_from(*text, size + 1);
+    return 0;
 }
 
 int hc_policy_add(hc_policy *p, hc_slice text, hc_err *err)
@@ -148,19 +172,22 @@ int hc_policy_add(hc_policy *p, hc_slice text, hc_err *err)
     while (split > 0 && text.at[split - 1] != '=')
         split--;
     hc_slice mode_text = hc_slice_from(text, split);
-    hc_client_cert_mode mode;
-    if (!hc_client_cert_mode_parse(mode_text, &mode))
+    hc_path_rule rule = {.path = NULL};
+    if (!hc_client_cert_mode_parse(mode_text, &rule.mode))
         return hc_err_set(err, HC_EINVAL,
-                          "a client-certificate mode is required, optional, request or none, or "
-                          "/path=MODE");
+                          "a client-certificate mode is required, optional, request or none, "
+                          "/path=MODE or METHOD /path=MODE");
     if (split == 0) {
-        p->mode = mode;
+        p->mode = rule.mode;
         return 0;
     }
     hc_slice path = hc_slice_of(text.at, split - 1);
+    int rc = take_method(&path, rule.method, err);
+    if (rc != 0)
+        return rc;
     if (path.size == 0 || path.at[0] != '/')
         return bad_path(err, "does not begin with '/'");
-    return add_rule(p, path, mode, err);
+    return add_rule(p, path, &rule, err);
 }
 
 void hc_policy_done(hc_policy *p)
@@ -172,8 +199,10 @@ void hc_policy_done(hc_policy *p)
     p->rule_count = 0;
 }
 
-static bool rule_matches(const hc_path_rule *rule, hc_slice path)
+static bool rule_matches(const hc_path_rule *rule, hc_slice method, hc_slice path)
 {
+    if (rule->method[0] && !hc_slice_equal_text(method, rule->method))
+        return false;
     if (rule->size == 1) /* "/" is all there is, the "*" of OPTIONS too */
         return true;
     if (!hc_slice_starts_with(path, hc_slice_of(rule->path, rule->size)))
@@ -181,10 +210,10 @@ static bool rule_matches(const hc_path_rule *rule, hc_slice path)
     return path.size == rule->size || path.at[rule->size] == '/';
 }
 
-hc_client_cert_mode hc_policy_mode_for(const hc_policy *p, hc_slice decoded_path)
+hc_client_cert_mode hc_policy_mode_for(const hc_policy *p, hc_slice method, hc_slice decoded_path)
 {
     for (size_t i = 0; i < p->rule_count; i++) {
-        if (rule_matches(&p->rules[i], decoded_path))
+        if (rule_matches(&p->rules[i], method, decoded_path))
             return p->rules[i].mode;
     }
     return p->mode;

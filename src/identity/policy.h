@@ -1,8 +1,9 @@
 /* The client-certificate mode, and path rules that lower or raise it.
  *
  * Rules match whole path segments, the longest first, after percent-decoding ("/a" matches "/a" and
- * "/a/b", not "/ab"). The loosest handshake that any rule needs is made; the rule is enforced per
- * request. Immutable once built. */
+ * "/a/b", not "/ab"); of two for one path the one that names the method comes first (a browser
+ * sends its CORS preflights, OPTIONS, without a certificate). The loosest handshake that any rule
+ * needs is made; the rule is enforced per request. Immutable once built. */
 #ifndef HC_IDENTITY_POLICY_H
 #define HC_IDENTITY_POLICY_H
 
@@ -20,6 +21,7 @@ typedef enum hc_client_cert_mode {
 typedef struct hc_path_rule {
     char *path; /* decoded, begins with "/", no trailing "/" (but "/" itself) */
     size_t size;
+    char method[HC_LIMIT_RULE_METHOD + 1]; /* "": any */
     hc_client_cert_mode mode;
 } hc_path_rule;
 
@@ -33,11 +35,11 @@ typedef struct hc_policy {
 bool hc_client_cert_mode_parse(hc_slice text, hc_client_cert_mode *out);
 const char *hc_client_cert_mode_name(hc_client_cert_mode mode);
 
-/* Adds "MODE" or "/path=MODE". -HC_EINVAL with what is wrong; a path given twice with different
- * modes is an error. */
+/* Adds "MODE", "/path=MODE" or "METHOD /path=MODE". -HC_EINVAL with what is wrong; a rule given
+ * twice with different modes is an error. */
 int hc_policy_add(hc_policy *p, hc_slice text, hc_err *err) HC_MUST_CHECK;
 void hc_policy_done(hc_policy *p);
-hc_client_cert_mode hc_policy_mode_for(const hc_policy *p, hc_slice decoded_path);
+hc_client_cert_mode hc_policy_mode_for(const hc_policy *p, hc_slice method, hc_slice decoded_path);
 
 /* What the handshake asks for, given mode, all rules and refuse_with_http. */
 typedef struct hc_handshake_policy {

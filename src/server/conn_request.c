@@ -54,7 +54,8 @@ bool conn_admit(hc_conn *c)
         return false;
     }
     conn_check_verdict(c);
-    hc_verdict_code code = hc_policy_admit(hc_policy_mode_for(policy, r->path), &c->who.verdict);
+    hc_verdict_code code =
+        hc_policy_admit(hc_policy_mode_for(policy, r->method, r->path), &c->who.verdict);
     if (code == HC_VERDICT_OK)
         return true;
     refuse_client(c, code);

@@ -53,7 +53,8 @@ static int session_context(const hc_settings *s, uint8_t out[32], hc_err *err)
              add_text(md, s->policy.refuse_with_http ? "http" : "alert") == 1 &&
              add_text(md, s->tls_policy == HC_TLS_MODERN ? "modern" : "intermediate") == 1;
     for (size_t i = 0; ok && i < s->policy.rule_count; i++)
-        ok = add_text(md, s->policy.rules[i].path) == 1 &&
+        ok = add_text(md, s->policy.rules[i].method) == 1 &&
+             add_text(md, s->policy.rules[i].path) == 1 &&
              add_text(md, hc_client_cert_mode_name(s->policy.rules[i].mode)) == 1;
     ok = ok && EVP_DigestFinal_ex(md, out, NULL) == 1;
     EVP_MD_CTX_free(md);

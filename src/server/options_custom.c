@@ -73,7 +73,11 @@ static int get_client_cert(const void *target, size_t index, hc_buf *out)
     hc_client_cert_mode mode = index == 0 ? p->mode : p->rules[index - 1].mode;
     int rc = 0;
     if (index > 0) {
-        rc = add_path(out, p->rules[index - 1].path, p->rules[index - 1].size);
+        const hc_path_rule *rule = &p->rules[index - 1];
+        if (rule->method[0])
+            rc = hc_buf_printf(out, "%s ", rule->method);
+        if (rc == 0)
+            rc = add_path(out, rule->path, rule->size);
         if (rc == 0)
             rc = hc_buf_add_byte(out, '=');
     }

@@ -148,9 +148,10 @@ static const hc_option table[] = {
      .value = "FILE", .section = certificates,
      .help = "Certificate revocation lists, in PEM. Where one is given, every CA needs a current one."},
     {.name = "client-cert", .type = HC_OPTION_CUSTOM, .custom = &hc_option_client_cert,
-     .flags = REPEATABLE | RELOADABLE, .value = "MODE|/PATH=MODE", .initial = "required", .section = certificates,
+     .flags = REPEATABLE | RELOADABLE, .value = "MODE|[METHOD ]/PATH=MODE", .initial = "required", .section = certificates,
      .help = "What is asked of clients: required; optional (none is fine, one that is sent must be good); request (the "
-             "application decides); none. With a path, for requests below it: /healthz=none."},
+             "application decides); none. With a path, for requests below it: /healthz=none; with a method before the path, "
+             "for that method: \"OPTIONS /api=none\"."},
     {.name = "cert-reqs", .writes = "client-cert", .type = HC_OPTION_CUSTOM, .custom = &hc_option_cert_reqs,
      .flags = REPEATABLE | RELOADABLE, .value = "0|1|2", .initial_help = "see --client-cert", .section = certificates,
      .help = "The same in the numbers of Python's ssl module: 0 none, 1 optional, 2 required."},

@@ -221,6 +221,21 @@ def test_rule_can_raise_the_mode(
     assert outcome(attempt(raised, world.context(client, version), path)) == expected
 
 
+def test_rule_for_a_method_is_for_that_method_alone(world: World, serve) -> None:
+    """Browsers send CORS preflights without a certificate."""
+    with (
+        serve(client_cert=["required", "OPTIONS /api=none"]) as server,
+        connected(server, world.context("nobody")) as secure,
+    ):
+        for method, path, expected in [
+            ("OPTIONS", "/api/x", "in: no-certificate"),
+            ("GET", "/api/x", "no-certificate"),
+            ("OPTIONS", "/", "no-certificate"),
+            ("OPTIONS", "/api", "in: no-certificate"),
+        ]:
+            assert outcome(ask(secure, path, method=method)) == expected
+
+
 def test_every_request_of_a_connection_is_held_against_the_rules(world: World, ruled: Server) -> None:
     with connected(ruled, world.context("nobody")) as secure:
         for path, expected in [*NOBODY[:6], *reversed(NOBODY[:6])]:
@@ -251,7 +266,7 @@ def test_server_with_rules_of_two_kinds_makes_the_looser_handshake(world: World,
 
 @pytest.mark.parametrize(
     "rules",
-    [["sometimes"], ["/x"], ["x=none"], ["/x=none", "/x=required"], ["/a//b=none"], ["/a/../b=none"], ["/a%2fb=none"]],
+    [["sometimes"], ["/x"], ["x=none"], ["/x=none", "/x=required"], ["/a//b=none"], ["/a/../b=none"], ["/a%2fb=none"], ["GET=none"]],
     ids=str,
 )
 def test_rule_that_makes_no_sense_is_refused_at_start(world: World, start, rules: list[str]) -> None:

@@ -22,7 +22,7 @@ static void add(hc_policy *p, const char *text)
 
 static hc_client_cert_mode mode_of(const hc_policy *p, const char *path)
 {
-    return hc_policy_mode_for(p, hc_slice_text(path));
+    return hc_policy_mode_for(p, S("GET"), hc_slice_text(path));
 }
 
 static void modes_have_names(void **state)
@@ -88,6 +88,24 @@ static void a_rule_is_decoded_and_its_trailing_slash_dropped(void **state)
     hc_policy_done(&p);
 }
 
+static void a_rule_for_a_method_leaves_the_others_alone(void **state)
+{
+    static const char *const rules[] = {"OPTIONS /api=none", "/api=required", "OPTIONS /=optional"};
+    (void)state;
+    for (size_t turn = 0; turn < HC_COUNT(rules); turn++) {
+        hc_policy p = {.mode = HC_MODE_REQUEST};
+        for (size_t i = 0; i < HC_COUNT(rules); i++)
+            add(&p, rules[(i + turn) % HC_COUNT(rules)]);
+        assert_int_equal(mode_of(&p, "/api/x"), HC_MODE_REQUIRED);
+        assert_int_equal(mode_of(&p, "/other"), HC_MODE_REQUEST);
+        assert_int_equal(hc_policy_mode_for(&p, S("OPTIONS"), S("/api/x")), HC_MODE_NONE);
+        assert_int_equal(hc_policy_mode_for(&p, S("OPTIONS"), S("/other")), HC_MODE_OPTIONAL);
+        assert_int_equal(hc_policy_mode_for(&p, S("options"), S("/api/x")), HC_MODE_REQUIRED);
+        assert_int_equal(hc_policy_mode_for(&p, S("OPTION"), S("/api/x")), HC_MODE_REQUIRED);
+        hc_policy_done(&p);
+    }
+}
+
 static void a_mode_alone_is_for_all_other_paths(void **state)
 {
     (void)state;
@@ -101,12 +119,36 @@ static void a_mode_alone_is_for_all_other_paths(void **state)
 
 static void rules_that_could_never_match_are_refused(void **state)
 {
-    static const char *const bad[] = {
-        "",           "nothing",     "=none",        "a=none",       "/a",
-        "/a=",        "/a=Optional", "/a//b=none",   "/a/../b=none", "/a/./b=none",
-        "/..=none",   "/a%2fb=none", "/a%2Fb=none",  "/a%00=none",   "/a%5cb=none",
-        "/a\\b=none", "/a%=none",    "/a%4=none",    "/a%zz=none",   "/a?b=none",
-        "/a#b=none",  "/a\tb=none",  "/%2e%2e=none", "//a=none"};
+    static const char *const bad[] = {"",
+                                      "nothing",
+                                      "=none",
+                                      "a=none",
+                                      "/a",
+                                      "/a=",
+                                      "/a=Optional",
+                                      "/a//b=none",
+                                      "/a/../b=none",
+                                      "/a/./b=none",
+                                      "/..=none",
+                                      "/a%2fb=none",
+                                      "/a%2Fb=none",
+                                      "/a%00=none",
+                                      "/a%5cb=none",
+                                      "/a\\b=none",
+                                      "/a%=none",
+                                      "/a%4=none",
+                                      "/a%zz=none",
+                                      "/a?b=none",
+                                      "GET=none",
+                                      "GET/a=none",
+                                      "get /a=none",
+                                      "GET  /a=none",
+                                      "GET a=none",
+                                      "ABCDEFGHIJKLMNOP /a=none",
+                                      "/a#b=none",
+                                      "/a\tb=none",
+                                      "/%2e%2e=none",
+                                      "//a=none"};
     (void)state;
     for (size_t i = 0; i < HC_COUNT(bad); i++) {
         hc_policy p = {.mode = HC_MODE_REQUIRED};
@@ -250,6 +292,7 @@ int main(void)
         cmocka_unit_test(a_rule_matches_whole_segments),
         cmocka_unit_test(the_longest_rule_wins_in_whatever_order_they_come),
         cmocka_unit_test(a_rule_is_decoded_and_its_trailing_slash_dropped),
+        cmocka_unit_test(a_rule_for_a_method_leaves_the_others_alone),
         cmocka_unit_test(a_mode_alone_is_for_all_other_paths),
         cmocka_unit_test(rules_that_could_never_match_are_refused),
         cmocka_unit_test(a_path_given_twice_must_agree_with_itself),
