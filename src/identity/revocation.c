@@ -273,10 +273,12 @@ static int find_signer(X509_CRL *crl, const STACK_OF(X509) * cas, X509 **out, hc
     if (*out)
         return 0;
     hc_describe_name(issuer, text);
-    return hc_err_set(err, HC_EFORMAT,
-                      named ? "not signed by the CA it names (%s)"
-                            : "its issuer is not among the CA certificates (%s)",
-                      text);
+    return hc_err_set(
+        err, HC_EFORMAT,
+        named ? "not signed by the CA it names (%s)"
+              : "its issuer (%s) is not among the CA certificates: add it to them, also "
+                "where it is an intermediate one",
+        text);
 }
 
 static int add_crl(hc_revocation *r, X509_CRL *crl, const STACK_OF(X509) * cas, int64_t now_s,

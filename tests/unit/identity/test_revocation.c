@@ -130,7 +130,7 @@ static void lists_that_cannot_be_relied_on_do_not_load(void **state)
         {"ca", "future", "not valid before"},
         {"ca", "no-next-update", "nextUpdate"},
         {"ca", "of-other-ca", "not among the CA certificates"},
-        {"ca", "of-intermediate", "not among the CA certificates"},
+        {"ca", "of-intermediate", "add it to them, also where it is an intermediate one"},
         {"ca", "forged", "not signed"},
         {"ca", "forged-with-aki", "not signed"},
         {"ca same-name-ca", "forged-with-aki", "not signed"},
