@@ -314,7 +314,13 @@ class _Guard:
         # Flask's own dispatch, so that error handlers and after_request functions render the
         # refusal; guard() raises it before anything of the application's that runs for a request.
         response: Iterable[bytes] = Flask.wsgi_app(self.state.app, environ, start_response)
-        return response
+        if environ.get(_REPORTED):
+            return response
+        # A subclass that dispatches without preprocess_request: what it says is not for this client.
+        close = getattr(response, "close", None)
+        if close is not None:
+            close()
+        raise RuntimeError("a refused request was not stopped by preprocess_request")
 
 
 class Handclasp:

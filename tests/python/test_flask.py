@@ -562,3 +562,15 @@ def test_a_trapped_refusal_is_still_none_of_the_view() -> None:
     response = app.test_client(client="alice").get("/")
     assert response.status_code == 500
     assert b"reached" not in response.data
+
+
+def test_an_application_that_dispatches_in_its_own_way_still_tells_a_refused_client_nothing() -> None:
+    class Hasty(Flask):
+        def full_dispatch_request(self, *args: Any) -> Response:
+            return self.make_response("reached")
+
+    app = Hasty(__name__)
+    app.test_client_class = HandclaspClient
+    refusing().init_app(app)
+    with pytest.raises(RuntimeError, match="not stopped"):
+        app.test_client(client="alice").get("/")
