@@ -166,9 +166,12 @@ static void respond_end(hc_exchange *x)
 static void respond_fail(hc_exchange *x, int status, const char *reason)
 {
     hc_conn *c = conn_of(x);
+    /* What the client was told, also where the rest of the response never came. */
+    bool begun = c->response.head_sent;
     char number[12];
-    (void)snprintf(number, sizeof number, "%d", status);
-    hc_log_event(c->loop->shared->log, HC_LOG_ERROR, "no response from the application",
+    (void)snprintf(number, sizeof number, "%d", begun ? c->response.status : status);
+    hc_log_event(c->loop->shared->log, HC_LOG_ERROR,
+                 begun ? "the application's response is cut" : "no response from the application",
                  (hc_log_field[]){{"status", hc_slice_text(number)},
                                   {"method", x->request->method},
                                   {"path", x->request->raw_path},
@@ -176,7 +179,7 @@ static void respond_fail(hc_exchange *x, int status, const char *reason)
                                   {"reason", hc_slice_text(reason)},
                                   {NULL, HC_SLICE_NONE}});
     c->response.by_handler = false;
-    if (c->response.head_sent) {
+    if (begun) {
         c->response.cut = true;
         complete(c);
     } else {

@@ -155,7 +155,7 @@ def test_response_that_finds_no_room_is_cut(on_a_full_disk):
         wire.send(request("/large?size=9000000&name=no-room"))
         with pytest.raises(Cut):
             wire.rest()
-    on_a_full_disk.wait_for("no response from the application.*File too large")
+    on_a_full_disk.wait_for("the application's response is cut status=200.*File too large")
     on_a_full_disk.wait_for("closed no-room")
     with Wire(on_a_full_disk) as wire:
         assert wire.get("/").status == 200

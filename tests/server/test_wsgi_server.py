@@ -96,6 +96,7 @@ def test_failure_behind_the_head_cuts_the_response(probe, wire, view):
     assert wire.head().status == 200
     with pytest.raises(Cut):
         wire.rest()
+    probe.wait_for(f"the application's response is cut status=200 method=GET path=/{view}")
     assert still_serves(probe)
 
 
