@@ -47,9 +47,16 @@ static PyObject *file_wrapper_close(PyObject *self, PyObject *ignored)
 {
     (void)ignored;
     file_wrapper *w = (file_wrapper *)self;
-    if (!w->filelike || !PyObject_HasAttrString(w->filelike, "close"))
+    if (!w->filelike)
         Py_RETURN_NONE;
-    return PyObject_CallMethod(w->filelike, "close", NULL);
+    PyObject *method = PyObject_GetAttrString(w->filelike, "close");
+    if (!method && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
+        Py_RETURN_NONE;
+    }
+    PyObject *done = method ? PyObject_CallNoArgs(method) : NULL;
+    Py_XDECREF(method);
+    return done;
 }
 
 static int file_wrapper_traverse(PyObject *self, visitproc visit, void *arg)
