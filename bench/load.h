@@ -32,7 +32,7 @@ typedef struct load_client {
     SSL_SESSION *session; /* offered by the next connection, where not NULL */
     SSL *ssl;
     int fd;
-    bool ends; /* the server closes behind its last response */
+    bool ends;               /* the server closes behind its last response */
     uint64_t received_bytes; /* of bodies */
 } load_client;
 
