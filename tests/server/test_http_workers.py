@@ -71,8 +71,9 @@ def test_killed_worker_costs_all_its_requests_and_no_others(server, tmp_path):
 
 
 def test_rotation_of_workers_fails_no_request_under_load(server):
-    options = {"workers": 2, "threads": 2, "max_requests": 40, "max_requests_jitter": 10}
+    options = {"workers": 2, "threads": 2, "max_requests": 40, "max_requests_jitter": 10, "log_level": "debug"}
     with server("probe:app", pythonpath=APPS, **options) as running:
+        running.wait_for("worker [12] is ready", count=2)  # the first alone would serve the whole load
         first = set(running.worker_pids())
         wrong: list[object] = []
         context = running.ssl_context()
