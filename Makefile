@@ -53,9 +53,11 @@ bench: build ## ratios that the design promises
 docs: build ## write docs/reference from the program's own tables
 	@scripts/gen_man.py $(VENV)/bin/handclasp
 
+# -P: the package "build", not the folder of that name here.
 dist: build ## a source archive and a wheel in dist/
-	@$(VENV)/bin/python -c 'import build' 2>/dev/null || $(VENV)/bin/pip install -q build
-	@$(VENV)/bin/python -m build --outdir dist .
+	@$(VENV)/bin/python -P -c 'import build' 2>/dev/null || $(VENV)/bin/pip install -q build
+	@$(VENV)/bin/python -P -m build --outdir dist . >/dev/null
+	@ls dist
 
 install: ## the program, without Python's environments, below PREFIX (/usr/local); for packagers
 	@test -f $(BUILD)/install/build.ninja || meson setup $(BUILD)/install --prefix=$(PREFIX) -Dtests=disabled
