@@ -16,9 +16,10 @@
 #define INTERMEDIATE_CIPHERS                                                                       \
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"     \
     "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+#define MODERN_GROUPS "X25519:P-256:P-384"
 /* Mozilla's three, and last P-521: in TLS 1.2 a client's ECDSA certificate is refused unless its
  * curve is among the groups. */
-#define GROUPS "X25519:P-256:P-384:P-521"
+#define INTERMEDIATE_GROUPS MODERN_GROUPS ":P-521"
 
 #define LIFETIME_MAX_S     ((int64_t)7 * 24 * 60 * 60) /* RFC 8446 section 4.6.1 */
 #define CA_NAMES_BYTES_MAX 16384
@@ -109,11 +110,13 @@ static int accept_name(SSL *ssl, int *alert, void *arg)
 
 static int set_protocols(SSL_CTX *ctx, const hc_tls_config *config, hc_err *err)
 {
-    int oldest = config->policy == HC_TLS_MODERN ? TLS1_3_VERSION : TLS1_2_VERSION;
+    bool modern = config->policy == HC_TLS_MODERN;
+    int oldest = modern ? TLS1_3_VERSION : TLS1_2_VERSION;
+    const char *groups = modern ? MODERN_GROUPS : INTERMEDIATE_GROUPS;
     const char *ciphers = config->ciphers ? config->ciphers : INTERMEDIATE_CIPHERS;
     if (SSL_CTX_set_min_proto_version(ctx, oldest) != 1 ||
         SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) != 1 ||
-        SSL_CTX_set1_groups_list(ctx, GROUPS) != 1)
+        SSL_CTX_set1_groups_list(ctx, groups) != 1)
         return hc_tls_queue_error(err, "cannot set the TLS versions and groups");
     if (SSL_CTX_set_cipher_list(ctx, ciphers) != 1)
         return hc_err_set(

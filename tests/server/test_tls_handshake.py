@@ -142,6 +142,16 @@ def test_modern_policy_speaks_tls_1_3_alone(world: World, serve) -> None:
         assert seen_by_app(attempt(server, world.context(world.alice, "TLSv1.3")))["SSL_PROTOCOL"] == "TLSv1.3"
 
 
+def test_modern_policy_has_no_group_beyond_mozillas(world: World, serve) -> None:
+    """P-521 is there for TLS 1.2 alone, where a client's certificate on it needs the group."""
+    context = world.context(world.alice, "TLSv1.3")
+    context.set_ecdh_curve("secp521r1")
+    with serve() as server:
+        assert seen_by_app(attempt(server, context))["SSL_PROTOCOL"] == "TLSv1.3"
+    with serve(tls_policy="modern") as server:
+        assert attempt(server, context) == Alert("handshake_failure")
+
+
 @pytest.mark.parametrize("cipher", ["AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-SHA", "DHE-RSA-AES128-GCM-SHA256", "NULL"])
 def test_ciphers_outside_the_policy_are_not_spoken(world: World, server: Server, cipher: str) -> None:
     context = world.context(world.alice, "TLSv1.2", ciphers=f"{cipher}:@SECLEVEL=0")
