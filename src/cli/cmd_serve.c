@@ -54,7 +54,9 @@ const hc_command hc_cmd_serve = {
         "or 64k, 16m, 2g. Where gunicorn has an option, the name is the same.\n\n"
         "SIGTERM and SIGINT finish what runs and end; SIGHUP reads the options, certificates and "
         "CRLs again and "
-        "replaces the workers, without closing a connection.",
+        "replaces the workers, without closing a connection.\n\n"
+        "Where no worker can be started it exits with 3, and where the application cannot be "
+        "loaded with 4, as gunicorn does.",
     .examples = "  handclasp serve shop:app\n"
                 "  handclasp serve 'shop:create_app()' --bind :8443 --workers 4 --client-cert "
                 "/healthz=none\n"
