@@ -65,6 +65,13 @@ class Program:
         assert not SANITIZER.search(done.stderr), done.stderr
         return done
 
+    @property
+    def sanitizer(self) -> str | None:
+        """ "asan" or "tsan", where the program was built with it."""
+        binary = Path(shutil.which(self.binary) or self.binary)
+        found = re.search(rb"__([at]san)_init", binary.read_bytes())
+        return found[1].decode() if found else None
+
     def environment(self, **more: str) -> dict[str, str]:
         env = {k: v for k, v in os.environ.items() if not k.startswith(("HANDCLASP_", "PYTHON"))}
         env.pop("WEB_CONCURRENCY", None)

@@ -89,10 +89,10 @@ def faults(tmp_path) -> Faults:
 
 
 @pytest.fixture
-def faulty(server, shim, faults) -> Iterator[Server]:
+def faulty(program, server, shim, faults) -> Iterator[Server]:
     """Two front threads and two lanes. The handshake lets everybody through, so that each refusal is decided for a
     request."""
-    if "HANDCLASP_BINARY" in os.environ:
+    if program.sanitizer:
         pytest.skip("a sanitizer's own malloc stands where the shim's would")
     with server(
         APP,

@@ -114,8 +114,8 @@ def stranger(other_state, state) -> ssl.SSLContext:
     return context
 
 
-def test_memory_and_descriptors_do_not_grow_with_the_number_of_clients(server, stranger, tmp_path):
-    if "HANDCLASP_BINARY" in os.environ:
+def test_memory_and_descriptors_do_not_grow_with_the_number_of_clients(program, server, stranger, tmp_path):
+    if program.sanitizer:
         pytest.skip("a sanitizer keeps what is freed")
     # The session store is full after the warm-up.
     options = {"session_cache": 200, "front_threads": 2, "access_logfile": tmp_path / "access.log"}
@@ -138,9 +138,10 @@ def test_memory_and_descriptors_do_not_grow_with_the_number_of_clients(server, s
         assert (pids["front"], [pids["worker"]]) == (running.front_pid(), running.worker_pids())
 
 
-@pytest.mark.skipif("HANDCLASP_BINARY" not in os.environ, reason="only a program with LeakSanitizer can tell")
-def test_front_frees_everything_when_it_ends(server, stranger, tmp_path):
+def test_front_frees_everything_when_it_ends(program, server, stranger, tmp_path):
     """In the middle of things: with connections open, a request half sent, and one with the application."""
+    if program.sanitizer != "asan":
+        pytest.skip("only a program with LeakSanitizer can tell")
     options = {"front_threads": 2, "access_logfile": tmp_path / "access.log", "graceful_timeout": "1s"}
     with server(APP, threads=2, **options) as running:
         Visitors(running, stranger).come(400)
