@@ -266,7 +266,10 @@ def test_server_with_rules_of_two_kinds_makes_the_looser_handshake(world: World,
 
 @pytest.mark.parametrize(
     "rules",
-    [["sometimes"], ["/x"], ["x=none"], ["/x=none", "/x=required"], ["/a//b=none"], ["/a/../b=none"], ["/a%2fb=none"], ["GET=none"]],
+    [
+        *(["sometimes"], ["/x"], ["x=none"], ["/x=none", "/x=required"], ["GET=none"]),
+        *(["/a//b=none"], ["/a/../b=none"], ["/a%2fb=none"]),
+    ],
     ids=str,
 )
 def test_rule_that_makes_no_sense_is_refused_at_start(world: World, start, rules: list[str]) -> None:
