@@ -98,15 +98,23 @@ static int free_unix_path(const struct sockaddr_un *at, const char *bind_text, h
     return 0;
 }
 
+static int check_path(const char *bind_text, hc_slice path, hc_err *err)
+{
+    if (path.size == 0)
+        return usage(bind_text, "the path is empty", err);
+    if (path.size >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
+        return usage(bind_text, "the path is longer than 107 bytes", err);
+    return 0;
+}
+
 static int open_unix(const char *bind_text, hc_slice path, int backlog, int *fd, hc_err *err)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
-    if (path.size == 0)
-        return usage(bind_text, "the path is empty", err);
-    if (path.size >= sizeof(at.sun_path))
-        return usage(bind_text, "the path is longer than 107 bytes", err);
+    int rc = check_path(bind_text, path, err);
+    if (rc < 0)
+        return rc;
     memcpy(at.sun_path, path.at, path.size);
-    int rc = free_unix_path(&at, bind_text, err);
+    rc = free_unix_path(&at, bind_text, err);
     if (rc < 0)
         return rc;
     hc_address a = {.size = sizeof(at)};
@@ -115,14 +123,23 @@ static int open_unix(const char *bind_text, hc_slice path, int backlog, int *fd,
     return *fd < 0 ? bind_failed(bind_text, errno, err) : 0;
 }
 
-static int adopt_fd(const char *bind_text, hc_slice digits, int *out, hc_err *err)
+static int read_number(const char *bind_text, hc_slice digits, int *fd, hc_err *err)
 {
     uint64_t number = 0;
-    int listening = 0;
-    socklen_t size = sizeof(listening);
     if (!hc_parse_u64(digits, &number) || number < 3 || number > 65535)
         return usage(bind_text, "N is the number of an inherited socket, 3 or more", err);
-    int fd = (int)number;
+    *fd = (int)number;
+    return 0;
+}
+
+static int adopt_fd(const char *bind_text, hc_slice digits, int *out, hc_err *err)
+{
+    int fd = -1;
+    int listening = 0;
+    socklen_t size = sizeof(listening);
+    int rc = read_number(bind_text, digits, &fd, err);
+    if (rc < 0)
+        return rc;
     if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0 || !listening)
         return hc_err_set(err, HC_EINVAL,
                           "cannot listen on %s: this descriptor is not a listening socket; was it "
@@ -255,27 +272,51 @@ static int open_host(const char *bind_text, hc_slice in, int backlog, int *fds, 
     return 0;
 }
 
-int hc_listener_open(hc_slice bind, int backlog, int *fds, size_t room, size_t *count, hc_err *err)
+static const hc_slice unix_prefix = {(const uint8_t *)"unix:", 5};
+static const hc_slice fd_prefix = {(const uint8_t *)"fd://", 5};
+
+static int copy_text(hc_slice bind, char text[BIND_TEXT_BYTES], hc_err *err)
 {
-    static const hc_slice unix_prefix = {(const uint8_t *)"unix:", 5};
-    static const hc_slice fd_prefix = {(const uint8_t *)"fd://", 5};
-    char text[BIND_TEXT_BYTES] = "";
-    if (bind.size >= sizeof(text))
+    if (bind.size >= BIND_TEXT_BYTES)
         return hc_err_set(err, HC_EINVAL, "an address to listen on has at most %zu bytes",
-                          sizeof(text) - 1);
+                          (size_t)BIND_TEXT_BYTES - 1);
     for (size_t i = 0; i < bind.size; i++) {
         if (bind.at[i] < ' ' || bind.at[i] == 0x7f)
             return hc_err_set(err, HC_EINVAL, "an address to listen on holds a control character");
         text[i] = (char)bind.at[i];
     }
+    text[bind.size] = '\0';
+    return 0;
+}
+
+int hc_listener_check(hc_slice bind, hc_err *err)
+{
+    char text[BIND_TEXT_BYTES], host[BIND_TEXT_BYTES], port[6];
+    int fd = -1;
+    int rc = copy_text(bind, text, err);
+    if (rc < 0)
+        return rc;
+    if (hc_slice_starts_with(bind, unix_prefix))
+        return check_path(text, hc_slice_from(bind, unix_prefix.size), err);
+    if (hc_slice_starts_with(bind, fd_prefix))
+        return read_number(text, hc_slice_from(bind, fd_prefix.size), &fd, err);
+    return split_host(text, bind, host, port, err);
+}
+
+int hc_listener_open(hc_slice bind, int backlog, int *fds, size_t room, size_t *count, hc_err *err)
+{
+    char text[BIND_TEXT_BYTES];
+    int rc = copy_text(bind, text, err);
+    if (rc < 0)
+        return rc;
     bool is_unix = hc_slice_starts_with(bind, unix_prefix);
     if (!is_unix && !hc_slice_starts_with(bind, fd_prefix))
         return open_host(text, bind, backlog, fds, room, count, err);
     if (room == 0)
         return hc_err_set(err, HC_ELIMIT, "cannot listen on %s: too many addresses", text);
     int fd = -1;
-    int rc = is_unix ? open_unix(text, hc_slice_from(bind, unix_prefix.size), backlog, &fd, err)
-                     : adopt_fd(text, hc_slice_from(bind, fd_prefix.size), &fd, err);
+    rc = is_unix ? open_unix(text, hc_slice_from(bind, unix_prefix.size), backlog, &fd, err)
+                 : adopt_fd(text, hc_slice_from(bind, fd_prefix.size), &fd, err);
     if (rc < 0)
         return rc;
     fds[0] = fd;

@@ -24,6 +24,8 @@ typedef struct hc_address {
  * outputs are untouched. */
 int hc_listener_open(hc_slice bind, int backlog, int *fds, size_t room, size_t *count,
                      hc_err *err) HC_MUST_CHECK;
+/* Whether it is written as hc_listener_open wants it; asks no resolver and opens nothing. */
+int hc_listener_check(hc_slice bind, hc_err *err) HC_MUST_CHECK;
 /* Address text without port ("127.0.0.1", "::1", "" for unix), and the port (0 for unix; may be
  * NULL). An IPv4 address that came through an IPv6 socket is written as IPv4. */
 void hc_address_text(const hc_address *a, char out[HC_ADDRESS_TEXT_BYTES], uint16_t *port);

@@ -18,6 +18,14 @@ static void close_all(hc_listeners *l)
     l->count = 0;
 }
 
+int hc_listeners_check(const hc_settings *settings, hc_err *err)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < settings->bind.count; i++)
+        rc = hc_listener_check(hc_slice_text(settings->bind.at[i]), err);
+    return rc;
+}
+
 int hc_listeners_open(hc_listeners *l, const hc_settings *settings, hc_err *err)
 {
     *l = (hc_listeners){0};

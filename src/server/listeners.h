@@ -10,6 +10,9 @@ typedef struct hc_listeners {
     size_t count;
 } hc_listeners;
 
+/* That every --bind is written as an address; opens nothing. */
+int hc_listeners_check(const hc_settings *settings, hc_err *err) HC_MUST_CHECK;
+
 /* Those that a service manager handed over, else each --bind. On failure none is open. */
 int hc_listeners_open(hc_listeners *l, const hc_settings *settings, hc_err *err) HC_MUST_CHECK;
 /* --metrics-bind: none where it is not given; loopback alone, since nobody is asked for a

@@ -587,7 +587,7 @@ static int open_sockets(supervisor *s, hc_err *err)
 {
     const hc_settings *set = &s->plan.settings;
     if (set->check_config)
-        return 0;
+        return hc_listeners_check(set, err);
     int rc = hc_listeners_open(&s->listeners, set, err);
     if (rc == 0)
         rc = hc_listeners_open_metrics(&s->metrics, set, err);

@@ -141,6 +141,13 @@ def test_check_config_tells_a_mistake_in_the_file_with_its_line(program, own_sta
     assert_one_line(done, 2, r"handclasp\.yaml:3: wrokers: unknown option; did you mean workers\?")
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "localhost:99999", "::1:8443", "unix:", "fd://x"])
+def test_check_config_refuses_what_is_no_address(program, own_state, address):
+    done = program.run("check-config", "--state", own_state, "--bind", address, "shop:app")
+    assert done.returncode == 1
+    assert "cannot listen on" in done.stderr and "write HOST:PORT" in done.stderr
+
+
 def test_check_config_loads_the_application(program, state, tmp_path):
     (tmp_path / "good.py").write_text("def app(e, s): ...\n")
     good = program.run("check-config", "--state", state, "--chdir", tmp_path, "good:app")
