@@ -47,7 +47,11 @@ check_tidy() {
 }
 
 check_ruff() { scripts/extras.sh test dev && .venv/bin/ruff check python scripts tests examples; }
-check_types() { scripts/extras.sh test dev && .venv/bin/mypy --strict python/handclasp && .venv/bin/pyright python/handclasp; }
+check_types() {
+    # --project: or it looks for a pyrightconfig.json in the folders above.
+    scripts/extras.sh test dev && .venv/bin/mypy --strict python/handclasp &&
+        .venv/bin/pyright --project . python/handclasp
+}
 
 # sanitizer FOLDER MESON-VALUE: the unit tests, then the whole program, under it; what tests/server starts and that
 # reports something fails the test. Python is not built with it, so the workers' extension is an ordinary one: an
