@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 python=$PWD/.venv/bin/python
+twice=$PWD/scripts/pytest_twice.sh
 scripts/extras.sh test
 if [ $# -gt 0 ]; then exec "$python" -m pytest -q "$@"; fi
 
@@ -12,5 +13,5 @@ scripts/unit.sh
 for suite in tests/python examples/hello examples/readings tests/server tests/interop; do
     printf '== %s\n' "$suite"
     # Each in a process and a folder of its own: every example has an app.py, as Flask projects have.
-    (cd "$suite" && exec "$python" -m pytest -q -rs .)
+    (cd "$suite" && exec "$twice" "$python" -q -rfs .)
 done
