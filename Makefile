@@ -4,7 +4,7 @@ PYTHON  ?= python3
 VENV    := .venv
 BUILD   := build
 PREFIX  ?= /usr/local
-SECONDS ?= 60
+SECONDS ?= 120
 
 DEBIAN  := build-essential pkg-config meson ninja-build $(PYTHON)-dev $(PYTHON)-venv \
            libssl-dev libuv1-dev libyaml-dev libjansson-dev uthash-dev libcmocka-dev curl openssl
@@ -43,7 +43,7 @@ unit: ## unit tests alone; offline, without privileges
 check: deps-check build ## format, tidy, cppcheck, includes, lengths, options, types, sanitizers
 	@scripts/check.sh
 
-fuzz: ## fuzz every target for SECONDS (60) each
+fuzz: ## fuzz every target for SECONDS (120) each
 	@scripts/fuzz.sh $(SECONDS)
 
 bench: build ## ratios that the design promises

@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-seconds=${1:-60}
+seconds=${1:-120}
 build=build/fuzz
 # Otherwise undefined behaviour would be a line that scrolls by.
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
