@@ -7,7 +7,7 @@ PREFIX  ?= /usr/local
 SECONDS ?= 120
 
 DEBIAN  := build-essential pkg-config meson ninja-build $(PYTHON)-dev $(PYTHON)-venv \
-           libssl-dev libuv1-dev libyaml-dev libjansson-dev uthash-dev libcmocka-dev curl openssl
+           libssl-dev libuv1-dev libyaml-dev libsqlite3-dev libjansson-dev uthash-dev libcmocka-dev curl openssl
 DEBIAN_CHECKS := clang clang-format clang-tidy cppcheck apache2 faketime man-db
 
 .DEFAULT_GOAL := help

@@ -5,7 +5,7 @@ set -euo pipefail
 if ! command -v dpkg-query >/dev/null; then
     if command -v meson >/dev/null && pkg-config --exists openssl libuv yaml-0.1 jansson; then exit 0; fi
     echo "not a Debian system: install a C compiler, pkg-config, Meson, Ninja, Python's headers, and the development" \
-        "files of OpenSSL >= 3.0, libuv, libyaml, jansson (cmocka and uthash for the tests)" >&2
+        "files of OpenSSL >= 3.0, libuv, libyaml, SQLite, jansson (cmocka and uthash for the tests)" >&2
     exit 1
 fi
 

@@ -29,6 +29,12 @@ typedef struct hc_app_setup {
     /* Runs `run(arg)` on the thread with this index; false where that is not possible any more. */
     bool (*post)(void *post_arg, unsigned thread, void (*run)(void *arg), void *arg);
     void *post_arg;
+    /* A view asks about its own client (by its id in the registry, and the certificate it came
+     * with): answered later, or from within this call, by hc_app_answer with the same token. NULL:
+     * there is nobody to ask. */
+    void (*ask)(void *ask_arg, uint64_t token, int64_t client_id, const uint8_t sha256[32],
+                hc_slice question);
+    void *ask_arg;
 } hc_app_setup;
 
 int hc_app_new(const hc_app_setup *setup, hc_app **out, hc_err *err) HC_MUST_CHECK;
@@ -43,5 +49,8 @@ int hc_app_add_lane(hc_app *app, uint32_t worker, int fd, hc_err *err) HC_MUST_C
 /* After hc_pool_retire: closes this thread's idle lanes of retired workers; busy ones when they are
  * done. */
 void hc_app_close_retired(hc_app *app);
+
+/* On the app's thread. A token whose lane is gone is ignored. */
+void hc_app_answer(hc_app *app, uint64_t token, hc_slice answer);
 
 #endif

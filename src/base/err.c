@@ -88,6 +88,7 @@ const char *hc_err_name(int code)
         [HC_ECLOSED] = "closed",
         [HC_EDENIED] = "denied",
         [HC_EBUSY] = "busy",
+        [HC_EEXIST] = "exists",
     };
     unsigned index = code < 0 ? 0u - (unsigned)code : (unsigned)code;
     return index < HC_COUNT(names) ? names[index] : "unknown";

@@ -23,6 +23,7 @@ enum {
     HC_ECLOSED = 9,  /* the peer closed */
     HC_EDENIED = 10, /* refused: permissions, policy */
     HC_EBUSY = 11,   /* somebody else holds it */
+    HC_EEXIST = 12,  /* a thing of that name is there already */
 };
 
 typedef struct hc_err {

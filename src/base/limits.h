@@ -41,6 +41,24 @@
 #define HC_LIMIT_VERDICT_CACHE         4096 /* chain verdicts kept, by SHA-256 */
 #define HC_LIMIT_PASSPHRASE            1024 /* bytes */
 
+/* Records of clients */
+#define HC_LIMIT_CLIENT_NAME           64    /* octets: also a CN (RFC 5280 ub-common-name) */
+#define HC_LIMIT_ROLE                  64    /* octets of one role */
+#define HC_LIMIT_ROLES                 64    /* of one client */
+#define HC_LIMIT_CLIENT_ROLES          4160  /* octets of all of them with their spaces */
+#define HC_LIMIT_CLIENT_ATTRIBUTES     16384 /* octets of JSON */
+#define HC_LIMIT_REASON                256   /* octets of a person's words for a change */
+#define HC_LIMIT_CLIENT_CERTIFICATES   1000  /* of one client */
+#define HC_LIMIT_REGISTRY_CERTIFICATES 50000000u
+#define HC_LIMIT_MATCHES               100          /* things that one word may mean */
+#define HC_LIMIT_IMPORT_BYTES          (1ULL << 30) /* of one file of `client import` */
+#define HC_REGISTRY_POLL_MS            50           /* between two looks for changes */
+#define HC_REGISTRY_MAX_AGE_MS_DEFAULT 10000        /* --registry-max-age */
+#define HC_REGISTRY_SEEN_MS            2000         /* last-seen is written this often */
+#define HC_LIMIT_SEEN                  65536        /* certificates of one batch of last-seen */
+#define HC_LIMIT_ASK_BYTES             16384        /* what a view asks of the authority */
+#define HC_LIMIT_ANSWER_BYTES          65536
+
 /* Connections */
 #define HC_LIMIT_CONNECTIONS_DEFAULT 10000 /* --worker-connections: open at once, whole server */
 #define HC_LIMIT_PROXY_HEADER        4096  /* PROXY protocol v1 line or v2 block */

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "http/request.h"
 #include "http/response.h"
+#include "identity/lookup.h"
 #include "identity/policy.h"
 #include "identity/principal.h"
 #include "identity/verdict.h"
@@ -80,6 +81,7 @@ struct hc_exchange {
     const hc_peer *peer;
     hc_principal *principal; /* NULL where no certificate came */
     const hc_verdict *verdict;
+    hc_record *record; /* of the client, borrowed; NULL where nobody is known */
     /* the handler's own */
     void *handler_state;
     uint64_t handler_ms; /* monotonic */

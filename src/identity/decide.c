@@ -8,6 +8,7 @@
 #include "identity/trust_private.h"
 #include "identity/verdict_error.h"
 #include "x509/cert.h"
+#include "x509/reason.h"
 #include "x509/text.h"
 
 /* A refusal on an open connection is made anew this often: time may have changed it. */
@@ -191,19 +192,14 @@ static int take_validity(decision *d, const STACK_OF(X509) * chain)
 static void refuse_revoked(decision *d, const hc_revocation_answer *answer, int depth,
                            const X509 *issuer)
 {
-    static const char *const reasons[] = {
-        "unspecified",   "keyCompromise",        "cACompromise",    "affiliationChanged",
-        "superseded",    "cessationOfOperation", "certificateHold", "reason 7",
-        "removeFromCRL", "privilegeWithdrawn",   "aACompromise",
-    };
     char time[HC_DESCRIBE_TIME_BYTES];
     char name[HC_DESCRIBE_NAME_BYTES];
     char detail[sizeof(d->out->detail)];
-    bool given = answer->reason >= 0 && (size_t)answer->reason < HC_COUNT(reasons);
+    const char *reason = hc_reason_name(answer->reason);
     hc_describe_time(answer->revoked_at_s, time);
     hc_describe_name(X509_get_subject_name(issuer), name);
     snprintf(detail, sizeof(detail), "by CRL since %s, %s, issuer %.80s", time,
-             given ? reasons[answer->reason] : "no reason given", name);
+             *reason ? reason : "no reason given", name);
     refuse(d, HC_VERDICT_REVOKED, answer->error, depth, detail);
 }
 

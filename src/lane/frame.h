@@ -15,7 +15,7 @@
 #include "base/err.h"
 #include "base/limits.h"
 
-#define HC_LANE_PROTOCOL     2 /* changes with any change to this file */
+#define HC_LANE_PROTOCOL     3 /* changes with any change to this file */
 #define HC_LANE_HEADER_BYTES 8
 #define HC_LANE_NO_SLOT      0xffffu
 #define HC_LANE_VARIABLES    1024  /* of one certificate or of the server, at most */
@@ -33,6 +33,8 @@ typedef enum hc_lane_type {
     HC_LANE_SERVER = 3,  /* once, first: SSL_SERVER_… and the multi-process flags */
     HC_LANE_CANCEL = 4,  /* the client is gone: stop iterating, close(), END. A late one (after END)
                             means nothing */
+    HC_LANE_CLIENT = 5,  /* whose the certificate under a slot is, from the next request on */
+    HC_LANE_ANSWER = 6,  /* to an ASK: the payload as it is */
     /* worker to front */
     HC_LANE_HELLO = 16, /* u32 protocol: the application is loaded, this thread is ready */
     HC_LANE_HEAD = 17,  /* status, reason, headers */
@@ -41,6 +43,9 @@ typedef enum hc_lane_type {
     HC_LANE_END = 20,   /* u8: 0 complete, 1 the application failed (its traceback is in the log) */
     HC_LANE_REFUSED = 21, /* the application refused this client: verdict and reason, for the log;
                              once a request */
+    HC_LANE_ASK = 22, /* the view asks something of the authority about its own client: the payload
+                         as it is. One ANSWER follows; before that the worker asks nothing else and
+                         sends no END */
 } hc_lane_type;
 
 typedef struct hc_lane_header {
@@ -78,6 +83,20 @@ typedef struct hc_lane_cert {
     size_t chain_count;
 } hc_lane_cert;
 int hc_lane_add_cert(hc_buf *out, const hc_lane_cert *cert) HC_MUST_CHECK;
+
+/* CLIENT: u16 slot, u8 known, field16 name, field16 roles (a space between two), field32 attributes
+ * (one JSON object, or empty). Sent before the first request for which it holds, and again when the
+ * record has changed; a CERT for the slot makes it unknown. Without `known` nobody's record. */
+typedef struct hc_lane_client {
+    uint16_t slot;
+    bool known;
+    hc_slice name, roles, attributes;
+} hc_lane_client;
+int hc_lane_add_client(hc_buf *out, const hc_lane_client *client) HC_MUST_CHECK;
+int hc_lane_decode_client(hc_slice payload, hc_lane_client *out, hc_err *err) HC_MUST_CHECK;
+/* ASK and ANSWER: at most HC_LIMIT_ASK_BYTES and HC_LIMIT_ANSWER_BYTES. */
+int hc_lane_add_ask(hc_buf *out, hc_slice question) HC_MUST_CHECK;
+int hc_lane_add_answer(hc_buf *out, hc_slice answer) HC_MUST_CHECK;
 
 /* SERVER: u16 count, pairs; u8 multiprocess, u8 multithread. */
 typedef struct hc_lane_server {

@@ -101,7 +101,7 @@ int hc_loop_init(hc_loop *loop, hc_shared *shared, hc_loop *all, unsigned index,
     loop->drain_timer.data = loop;
     (void)uv_timer_init(&loop->uv, &loop->accept_timer);
     loop->accept_timer.data = loop;
-    hc_app_setup setup = {&loop->uv, shared->pool, index, post_by_index, loop};
+    hc_app_setup setup = {&loop->uv, shared->pool, index, post_by_index, loop, NULL, NULL};
     rc = hc_app_new(&setup, &loop->app, err);
     if (rc == 0) {
         hc_app_config config = app_config(live);

@@ -26,6 +26,7 @@ struct hc_cert {
     char serial_decimal[HC_SERIAL_DECIMAL_BYTES];
     uint8_t sha256[SHA256_BYTES];
     char sha256_hex[2 * SHA256_BYTES + 1];
+    uint8_t issuer_sha256[SHA256_BYTES];
 };
 
 static int no_memory(hc_err *err)
@@ -41,6 +42,15 @@ static void write_hex(const uint8_t *bytes, size_t size, char *out)
         *out++ = digits[bytes[i] & 15];
     }
     *out = '\0';
+}
+
+static int digest(const uint8_t *bytes, size_t size, uint8_t out[SHA256_BYTES], hc_err *err)
+{
+    unsigned digest_size = 0;
+    if (EVP_Digest(bytes, size, out, &digest_size, EVP_sha256(), NULL) == 1)
+        return 0;
+    ERR_clear_error();
+    return hc_err_set(err, HC_ETLS, "SHA-256 is not to be had");
 }
 
 static int keep_der(hc_cert *c, hc_err *err)
@@ -61,13 +71,20 @@ static int keep_der(hc_cert *c, hc_err *err)
     if (size <= 0)
         return no_memory(err);
     c->der_size = (size_t)size;
-    unsigned digest_size = 0;
-    if (EVP_Digest(c->der, c->der_size, c->sha256, &digest_size, EVP_sha256(), NULL) != 1) {
-        ERR_clear_error();
-        return hc_err_set(err, HC_ETLS, "SHA-256 is not to be had");
-    }
-    write_hex(c->sha256, SHA256_BYTES, c->sha256_hex);
-    return 0;
+    int rc = digest(c->der, c->der_size, c->sha256, err);
+    if (rc == 0)
+        write_hex(c->sha256, SHA256_BYTES, c->sha256_hex);
+    return rc;
+}
+
+static int digest_issuer(hc_cert *c, hc_err *err)
+{
+    const unsigned char *der = NULL;
+    size_t size = 0;
+    if (X509_NAME_get0_der(X509_get_issuer_name(c->x509), &der, &size) == 1)
+        return digest(der, size, c->issuer_sha256, err);
+    ERR_clear_error();
+    return hc_err_set(err, HC_EFORMAT, "the issuer's name cannot be encoded");
 }
 
 static int keep_name(const X509_NAME *name, char **out, hc_err *err)
@@ -122,6 +139,8 @@ static int fill(hc_cert *c, hc_err *err)
     }
     if (rc == 0)
         rc = keep_name(X509_get_issuer_name(c->x509), &c->issuer, err);
+    if (rc == 0)
+        rc = digest_issuer(c, err);
     if (rc == 0)
         rc = hc_asn1_time(X509_get0_notBefore(c->x509), &c->not_before, err);
     if (rc == 0)
@@ -259,6 +278,29 @@ const char *hc_cert_subject(const hc_cert *c)
 const char *hc_cert_issuer(const hc_cert *c)
 {
     return c->issuer;
+}
+
+const uint8_t *hc_cert_issuer_sha256(const hc_cert *c)
+{
+    return c->issuer_sha256;
+}
+
+hc_slice hc_cert_issuer_key_id(const hc_cert *c)
+{
+    const ASN1_OCTET_STRING *id = X509_get0_authority_key_id(c->x509);
+    return id ? hc_slice_of(ASN1_STRING_get0_data(id), (size_t)ASN1_STRING_length(id))
+              : HC_SLICE_NONE;
+}
+
+int hc_cert_key_sha256(const hc_cert *c, uint8_t out[SHA256_BYTES], hc_err *err)
+{
+    unsigned char *der = NULL;
+    int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(c->x509), &der);
+    int rc = size > 0 ? digest(der, (size_t)size, out, err)
+                      : hc_err_set(err, HC_EFORMAT, "the public key cannot be encoded");
+    OPENSSL_free(der);
+    ERR_clear_error();
+    return rc;
 }
 
 int64_t hc_cert_not_before(const hc_cert *c)

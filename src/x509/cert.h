@@ -35,6 +35,11 @@ const char *hc_cert_serial_decimal(const hc_cert *c);
 const char *
 hc_cert_subject(const hc_cert *c); /* RFC 2253, UTF-8, as mod_ssl writes it; "" where empty */
 const char *hc_cert_issuer(const hc_cert *c);
+const uint8_t *hc_cert_issuer_sha256(const hc_cert *c); /* 32 bytes, of the issuer's Name in DER */
+/* The authority key identifier (RFC 5280 section 4.2.1.1); empty where there is none. */
+hc_slice hc_cert_issuer_key_id(const hc_cert *c);
+/* SHA-256 of the SubjectPublicKeyInfo in DER. */
+int hc_cert_key_sha256(const hc_cert *c, uint8_t out[32], hc_err *err) HC_MUST_CHECK;
 int64_t hc_cert_not_before(const hc_cert *c); /* seconds since 1970, UTC */
 int64_t hc_cert_not_after(const hc_cert *c);
 

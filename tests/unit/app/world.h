@@ -212,7 +212,7 @@ static inline int world_init(world *w, unsigned threads)
     if (rc == 0)
         rc = hc_pool_new(&events, &w->pool, &err);
     for (unsigned i = 0; i < threads && rc == 0; i++) {
-        hc_app_setup setup = {&w->loop, w->pool, i, world_post, w};
+        hc_app_setup setup = {&w->loop, w->pool, i, world_post, w, NULL, NULL};
         rc = hc_app_new(&setup, &w->apps[i], &err);
         hc_app_config config = {.server_frame = hc_buf_slice(&w->server_frame)};
         if (rc == 0)
