@@ -41,6 +41,17 @@
 #define HC_LIMIT_VERDICT_CACHE         4096 /* chain verdicts kept, by SHA-256 */
 #define HC_LIMIT_PASSPHRASE            1024 /* bytes */
 
+/* The authority */
+#define HC_LIMIT_CSR_BYTES         65536 /* one certification request, as it came */
+#define HC_LIMIT_RSA_BITS          8192  /* of a key that asks to be certified */
+#define HC_LIMIT_URI               2048  /* octets of one in a certificate; also SPIFFE's limit */
+#define HC_LIMIT_PROFILES          64    /* in handclasp.yaml, ours included */
+#define HC_LIMIT_PROFILE_NAME      32    /* octets */
+#define HC_LIMIT_PROFILE_SUBJECT   256   /* octets of a subject template */
+#define HC_LIMIT_OLD_CAS           64    /* kept beside the active one */
+#define HC_LIMIT_PKCS12_BYTES      (1u << 20)
+#define HC_LIMIT_PKCS12_ITERATIONS 2000000 /* of the MAC of a file that is read */
+
 /* Records of clients */
 #define HC_LIMIT_CLIENT_NAME           64    /* octets: also a CN (RFC 5280 ub-common-name) */
 #define HC_LIMIT_ROLE                  64    /* octets of one role */

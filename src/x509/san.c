@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "x509/name.h"
+#include "x509/san.h"
 #include "x509/text.h"
 
 static const char where[] = "a subjectAltName";
@@ -126,7 +127,7 @@ static int add_value(GENERAL_NAME *name, hc_san_type type, hc_buf *out, hc_err *
     }
 }
 
-static int visit(const GENERAL_NAMES *names, hc_san_each each, void *arg, hc_err *err)
+int hc_san_each_of(const GENERAL_NAMES *names, hc_san_each each, void *arg, hc_err *err)
 {
     int nth[HC_SAN_TYPES] = {0};
     int count = sk_GENERAL_NAME_num(names);
@@ -158,7 +159,7 @@ int hc_san_entries(X509 *x, hc_san_each each, void *arg, hc_err *err)
                           found == -2 ? "more than one subjectAltName extension"
                                       : "subjectAltName cannot be decoded");
     }
-    int rc = visit(names, each, arg, err);
+    int rc = hc_san_each_of(names, each, arg, err);
     GENERAL_NAMES_free(names);
     return rc;
 }
