@@ -21,6 +21,7 @@ static int decode_and_encode(const hc_lane_header *h, hc_slice payload, hc_buf *
 {
     hc_err err = {0};
     hc_lane_cert cert;
+    hc_lane_client client;
     hc_lane_server server;
     hc_lane_request request;
     hc_lane_head head;
@@ -34,6 +35,14 @@ static int decode_and_encode(const hc_lane_header *h, hc_slice payload, hc_buf *
                                 &err) != 0)
             return 0;
         return hc_lane_add_cert(again, &cert);
+    case HC_LANE_CLIENT:
+        return hc_lane_decode_client(payload, &client, &err) == 0
+                   ? hc_lane_add_client(again, &client)
+                   : 0;
+    case HC_LANE_ASK:
+        return payload.size <= HC_LIMIT_ASK_BYTES ? hc_lane_add_ask(again, payload) : 0;
+    case HC_LANE_ANSWER:
+        return payload.size <= HC_LIMIT_ANSWER_BYTES ? hc_lane_add_answer(again, payload) : 0;
     case HC_LANE_SERVER:
         if (hc_lane_decode_server(payload, &server, pairs, HC_LANE_VARIABLES, &err) != 0)
             return 0;
@@ -78,8 +87,9 @@ static void on_frame(const hc_lane_header *h, hc_slice payload)
 /* Payloads alone, for each decoder: the fuzzer need not find out how long a frame is. */
 static void decode_payload(uint8_t type, const uint8_t *data, size_t size)
 {
-    static const uint8_t types[] = {HC_LANE_CERT, HC_LANE_SERVER, HC_LANE_REQUEST, HC_LANE_HEAD,
-                                    HC_LANE_FILE, HC_LANE_HELLO,  HC_LANE_END,     HC_LANE_REFUSED};
+    static const uint8_t types[] = {HC_LANE_CERT, HC_LANE_SERVER,  HC_LANE_REQUEST,
+                                    HC_LANE_HEAD, HC_LANE_FILE,    HC_LANE_HELLO,
+                                    HC_LANE_END,  HC_LANE_REFUSED, HC_LANE_CLIENT};
     hc_lane_header h = {.type = types[type % HC_COUNT(types)]};
     on_frame(&h, hc_slice_of(data, size));
 }

@@ -306,6 +306,16 @@ void app_lane_settle(app_lane *lane)
         give_away(lane, (unsigned)who);
 }
 
+void hc_app_answer(hc_app *app, uint64_t token, hc_slice answer)
+{
+    for (app_lane *lane = app->lanes; token && lane; lane = lane->next) {
+        if (lane->asked == token) {
+            app_lane_answer(lane, answer);
+            return;
+        }
+    }
+}
+
 void hc_app_close_retired(hc_app *app)
 {
     for (app_lane *lane = app->lanes, *next; lane; lane = next) {

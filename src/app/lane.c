@@ -125,6 +125,16 @@ static int flush(app_lane *lane, hc_err *err)
     return rc;
 }
 
+/* Whom a question of this request's view is about. */
+static void keep_client(app_lane *lane, const hc_exchange *x)
+{
+    lane->has_client = x->principal && x->record;
+    if (!lane->has_client)
+        return;
+    lane->client_id = hc_record_client_id(x->record);
+    memcpy(lane->sha256, hc_cert_sha256(x->principal->cert), sizeof lane->sha256);
+}
+
 /* Each worker its own end, so that they do not end together: by its number, spread by a
  * multiplication (Knuth's). */
 static uint64_t requests_of(const app_lane *lane)
@@ -147,6 +157,7 @@ int app_lane_send(app_lane *lane, hc_exchange *x, hc_err *err)
     lane->state = LANE_BUSY;
     lane->exchange = x;
     lane->head_came = lane->refusal_came = false;
+    keep_client(lane, x);
     lane->since_ms = hc_clock_monotonic_ms();
     x->handler_state = lane;
     atomic_fetch_add(&lane->worker->busy, 1);
@@ -242,6 +253,53 @@ static int give_refusal(app_lane *lane, hc_slice payload, hc_err *err)
     return 0;
 }
 
+static const char unavailable[] = "{\"ok\":false,\"code\":\"unavailable\",\"error\":\"%s\"}";
+
+static void answer_unavailable(app_lane *lane, const char *why)
+{
+    char text[sizeof unavailable + 80];
+    int size = snprintf(text, sizeof text, unavailable, why);
+    app_lane_answer(lane, hc_slice_of(text, (size_t)size));
+}
+
+void app_lane_answer(app_lane *lane, hc_slice answer)
+{
+    hc_err err = {0};
+    lane->asked = 0;
+    int rc = hc_lane_add_answer(&lane->channel.out, answer);
+    if (rc == -HC_ELIMIT && answer.size > HC_LIMIT_ANSWER_BYTES) {
+        answer_unavailable(lane, "the answer is too long");
+        return;
+    }
+    if (rc != 0)
+        (void)hc_err_set(&err, -rc, "no memory for the answer to what a view asks");
+    if (rc == 0)
+        rc = flush(lane, &err);
+    /* Its view would wait for ever. Where the worker died poll finds out. */
+    if (rc != 0 && rc != -HC_ECLOSED)
+        hc_pool_broken(lane->app->setup.pool, lane->worker, err.text);
+}
+
+/* Also for a client that is gone: the view does not know that yet, and what it asks is to be done.
+ */
+static int take_ask(app_lane *lane, hc_slice question, hc_err *err)
+{
+    hc_app *app = lane->app;
+    if (lane->asked)
+        return hc_err_set(err, HC_EFORMAT, "a second ASK before the ANSWER");
+    if (question.size > HC_LIMIT_ASK_BYTES)
+        return hc_err_set(err, HC_EFORMAT, "an ASK of %zu octets", question.size);
+    /* No two threads have a token in common. */
+    lane->asked = (uint64_t)app->setup.thread << 48 | ++app->asked;
+    if (!lane->has_client)
+        answer_unavailable(lane, "this client has no record");
+    else if (!app->setup.ask)
+        answer_unavailable(lane, "this server has no registry");
+    else
+        app->setup.ask(app->setup.ask_arg, lane->asked, lane->client_id, lane->sha256, question);
+    return 0;
+}
+
 static int give_end(app_lane *lane, hc_slice payload, hc_err *err)
 {
     hc_exchange *x = lane->exchange;
@@ -251,6 +309,8 @@ static int give_end(app_lane *lane, hc_slice payload, hc_err *err)
         return rc;
     if (lane->body_file >= 0)
         return hc_err_set(err, HC_EFORMAT, "an END for a request that was not read");
+    if (lane->asked)
+        return hc_err_set(err, HC_EFORMAT, "an END before the ANSWER to an ASK");
     not_busy(lane);
     lane->exchange = NULL;
     lane->state = LANE_IDLE;
@@ -290,6 +350,8 @@ static int take_frame(app_lane *lane, const hc_lane_header *h, hc_slice payload,
         return give_end(lane, payload, err);
     if (h->type < HC_LANE_HEAD)
         return hc_err_set(err, HC_EFORMAT, "frame %u from a worker", h->type);
+    if (h->type == HC_LANE_ASK)
+        return take_ask(lane, payload, err);
     if (lane->state == LANE_FINISHING)
         return 0;
     if (h->type == HC_LANE_HEAD)

@@ -1,5 +1,5 @@
-/* One lane as the front has it: its state, the frames that came, the certificates its worker
- * remembers. Internal to app/. */
+/* One lane as the front has it: its state, the frames that came, the certificates and records its
+ * worker remembers, what its view asks. Internal to app/. */
 #ifndef HC_APP_LANE_H
 #define HC_APP_LANE_H
 
@@ -18,6 +18,7 @@ typedef enum lane_state {
 /* A certificate that the worker has under this number. */
 typedef struct lane_slot {
     hc_principal *principal; /* NULL: free */
+    hc_record *record;       /* the client that the worker has with it; NULL: nobody */
     uint64_t used;
     char *remote_user; /* value of --remote-user for it, NULL: none */
 } lane_slot;
@@ -32,6 +33,11 @@ typedef struct app_lane {
     hc_exchange *exchange; /* BUSY */
     bool head_came;
     bool refusal_came;
+    uint64_t asked;    /* the token of what the view asks and has no answer to; 0: nothing */
+    bool has_client;   /* the request's client has a record: */
+    int64_t client_id; /* its id, and the certificate it came with; kept here since a slot may be
+                          given up meanwhile */
+    uint8_t sha256[32];
     bool in_use;       /* its frames are being read: it settles when that is done */
     int body_file;     /* descriptor on its way with the request; -1: none */
     uint64_t since_ms; /* the request was handed over, or its exchange ended */
@@ -48,6 +54,8 @@ int app_lane_send(app_lane *lane, hc_exchange *x, hc_err *err) HC_MUST_CHECK;
 void app_lane_ready(app_lane *lane, int events);
 /* The client is gone, or has all of its response. */
 void app_lane_let_go(app_lane *lane, bool cancel);
+/* What was asked has this answer. */
+void app_lane_answer(app_lane *lane, hc_slice answer);
 /* Forgets and closes it; what runs on it fails with 502 and `why`. */
 void app_lane_close(app_lane *lane, const char *why);
 /* Starts or changes what poll waits for. */
@@ -77,6 +85,7 @@ struct hc_app {
     app_lane *idle;
     hc_exchange *waiting, **waiting_end;
     unsigned waiting_count;
+    uint64_t asked;   /* questions so far: their tokens */
     uv_timer_t *tick; /* looks for lanes and requests past their time, once a second */
     hc_pair pairs[HC_LANE_HEADERS]; /* scratch of one encode or decode */
     hc_header headers[HC_LANE_HEADERS];

@@ -1,5 +1,5 @@
-/* A request as frames: the certificate where this worker has not seen it, then the request itself.
- */
+/* A request as frames: the certificate where this worker has not seen it, whose it is where that
+ * has changed, then the request itself. */
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/x509_vfy.h>
@@ -85,6 +85,7 @@ static int add_cert_frame(app_lane *lane, uint16_t slot, const hc_principal *p, 
 static void free_slot(lane_slot *s)
 {
     hc_principal_unref(s->principal);
+    hc_record_unref(s->record);
     hc_free(s->remote_user);
     *s = (lane_slot){0};
 }
@@ -116,6 +117,25 @@ static int find_slot(app_lane *lane, hc_principal *p, uint16_t *out, hc_err *err
     lane->slots[oldest].principal = hc_principal_ref(p);
     lane->slots[oldest].used = ++lane->ticks;
     *out = (uint16_t)oldest;
+    return 0;
+}
+
+/* A record never changes, so another one is another object: one comparison a request. */
+static int tell_client(app_lane *lane, uint16_t slot, hc_record *record, hc_err *err)
+{
+    lane_slot *s = &lane->slots[slot];
+    if (s->record == record)
+        return 0;
+    hc_lane_client client = {.slot = slot};
+    if (record)
+        client = (hc_lane_client){slot, true, hc_record_name(record), hc_record_roles(record),
+                                  hc_record_attributes(record)};
+    int rc = hc_lane_add_client(&lane->channel.out, &client);
+    if (rc != 0)
+        return hc_err_set(err, rc == -HC_ENOMEM ? HC_ENOMEM : HC_EFORMAT,
+                          "a client's record cannot be handed to the application");
+    hc_record_unref(s->record);
+    s->record = record ? hc_record_ref(record) : NULL;
     return 0;
 }
 
@@ -188,6 +208,14 @@ static int attach_body_file(app_lane *lane, const hc_exchange *x, hc_err *err)
     return 0;
 }
 
+/* The record's name; --remote-user speaks for clients without one. */
+static hc_slice remote_user(const app_lane *lane, const hc_exchange *x, uint16_t slot)
+{
+    if (x->verdict->code != HC_VERDICT_OK)
+        return HC_SLICE_NONE;
+    return x->record ? hc_record_name(x->record) : hc_slice_text(lane->slots[slot].remote_user);
+}
+
 int app_request_encode(app_lane *lane, const hc_exchange *x, hc_err *err)
 {
     const hc_verdict *v = x->verdict;
@@ -204,11 +232,12 @@ int app_request_encode(app_lane *lane, const hc_exchange *x, hc_err *err)
     int rc = 0;
     if (x->principal) {
         rc = find_slot(lane, x->principal, &r.slot, err);
+        if (rc == 0)
+            rc = tell_client(lane, r.slot, x->record, err);
         if (rc != 0)
             return rc;
         r.days_left = hc_principal_days_left(x->principal, hc_clock_wall_s());
-        if (v->code == HC_VERDICT_OK)
-            r.remote_user = hc_slice_text(lane->slots[r.slot].remote_user);
+        r.remote_user = remote_user(lane, x, r.slot);
     }
     r.headers = lane->app->pairs;
     r.header_count = pass_headers(x->request, lane->app->pairs);

@@ -4,8 +4,8 @@
 
 static bool type_known(uint8_t type)
 {
-    return (type >= HC_LANE_CERT && type <= HC_LANE_CANCEL) ||
-           (type >= HC_LANE_HELLO && type <= HC_LANE_REFUSED);
+    return (type >= HC_LANE_CERT && type <= HC_LANE_ANSWER) ||
+           (type >= HC_LANE_HELLO && type <= HC_LANE_ASK);
 }
 
 bool hc_lane_header_decode(const uint8_t in[HC_LANE_HEADER_BYTES], hc_lane_header *out)
@@ -96,6 +96,33 @@ int hc_lane_add_cert(hc_buf *out, const hc_lane_cert *cert)
         rc = hc_buf_add_u16(out, (uint16_t)cert->chain_count);
     for (size_t i = 0; rc == 0 && i < cert->chain_count; i++)
         rc = hc_buf_add_field32(out, cert->chain[i]);
+    return finish(out, at, rc);
+}
+
+/* Nobody has no name, and somebody has one. */
+static bool client_fits(const hc_lane_client *c)
+{
+    return c->slot < HC_LIMIT_LANE_CERT_SLOTS && c->known == (c->name.size > 0) &&
+           (c->known || (c->roles.size == 0 && c->attributes.size == 0)) &&
+           c->name.size <= HC_LIMIT_CLIENT_NAME && c->roles.size <= HC_LIMIT_CLIENT_ROLES &&
+           c->attributes.size <= HC_LIMIT_CLIENT_ATTRIBUTES;
+}
+
+int hc_lane_add_client(hc_buf *out, const hc_lane_client *client)
+{
+    size_t at;
+    int rc = hc_lane_begin(out, HC_LANE_CLIENT, 0, &at);
+    if (rc != 0)
+        return rc;
+    rc = client_fits(client) ? hc_buf_add_u16(out, client->slot) : -HC_ELIMIT;
+    if (rc == 0)
+        rc = hc_buf_add_u8(out, client->known);
+    if (rc == 0)
+        rc = hc_buf_add_field16(out, client->name);
+    if (rc == 0)
+        rc = hc_buf_add_field16(out, client->roles);
+    if (rc == 0)
+        rc = hc_buf_add_field32(out, client->attributes);
     return finish(out, at, rc);
 }
 
@@ -216,6 +243,18 @@ int hc_lane_add_end(hc_buf *out, bool failed)
     return add_octets(out, HC_LANE_END, hc_slice_of(&octet, 1));
 }
 
+int hc_lane_add_ask(hc_buf *out, hc_slice question)
+{
+    return question.size <= HC_LIMIT_ASK_BYTES ? add_octets(out, HC_LANE_ASK, question)
+                                               : -HC_ELIMIT;
+}
+
+int hc_lane_add_answer(hc_buf *out, hc_slice answer)
+{
+    return answer.size <= HC_LIMIT_ANSWER_BYTES ? add_octets(out, HC_LANE_ANSWER, answer)
+                                                : -HC_ELIMIT;
+}
+
 static bool refused_fits(const hc_lane_refused *r)
 {
     return r->verdict.size <= HC_LANE_VERDICT_NAME && r->reason.size <= HC_LANE_REASON;
@@ -281,6 +320,18 @@ static bool read_flag(hc_cursor *c, bool *out)
         return false;
     *out = octet == 1;
     return true;
+}
+
+int hc_lane_decode_client(hc_slice payload, hc_lane_client *out, hc_err *err)
+{
+    hc_cursor c = hc_cursor_of(payload);
+    hc_lane_client client;
+    if (!hc_cursor_u16(&c, &client.slot) || !read_flag(&c, &client.known) ||
+        !hc_cursor_field16(&c, &client.name) || !hc_cursor_field16(&c, &client.roles) ||
+        !hc_cursor_field32(&c, &client.attributes) || !hc_cursor_done(&c) || !client_fits(&client))
+        return malformed(err, "CLIENT");
+    *out = client;
+    return 0;
 }
 
 int hc_lane_decode_server(hc_slice payload, hc_lane_server *out, hc_pair *pairs, size_t pair_room,

@@ -44,6 +44,12 @@ typedef struct world {
     int ready, broken, idle; /* events so far */
     uint32_t last_worker;
     char why[256];
+    int asks; /* what views asked, and the last of it */
+    uint64_t ask_token;
+    int64_t ask_client;
+    uint8_t ask_sha256[32];
+    char ask_text[64];
+    const char *answer_at_once; /* within the ask; NULL: later */
 } world;
 
 /* A request, and what came of it. */
@@ -202,6 +208,19 @@ static inline void on_idle(void *arg, uint32_t worker)
     w->last_worker = worker;
 }
 
+static inline void world_ask(void *arg, uint64_t token, int64_t client_id, const uint8_t sha256[32],
+                             hc_slice question)
+{
+    world *w = arg;
+    w->asks++;
+    w->ask_token = token;
+    w->ask_client = client_id;
+    memcpy(w->ask_sha256, sha256, sizeof w->ask_sha256);
+    (void)snprintf(w->ask_text, sizeof w->ask_text, "%.*s", HC_SLICE_ARGS(question));
+    if (w->answer_at_once)
+        hc_app_answer(w->apps[token >> 48], token, hc_slice_text(w->answer_at_once));
+}
+
 static inline int world_init(world *w, unsigned threads)
 {
     hc_err err = {0};
@@ -212,7 +231,7 @@ static inline int world_init(world *w, unsigned threads)
     if (rc == 0)
         rc = hc_pool_new(&events, &w->pool, &err);
     for (unsigned i = 0; i < threads && rc == 0; i++) {
-        hc_app_setup setup = {&w->loop, w->pool, i, world_post, w, NULL, NULL};
+        hc_app_setup setup = {&w->loop, w->pool, i, world_post, w, world_ask, w};
         rc = hc_app_new(&setup, &w->apps[i], &err);
         hc_app_config config = {.server_frame = hc_buf_slice(&w->server_frame)};
         if (rc == 0)

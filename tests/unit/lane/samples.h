@@ -23,6 +23,15 @@ static inline hc_lane_cert sample_cert(void)
                           .chain_count = HC_COUNT(sample_chain)};
 }
 
+static inline hc_lane_client sample_client(void)
+{
+    return (hc_lane_client){.slot = 63,
+                            .known = true,
+                            .name = S("alice"),
+                            .roles = S("meter reader"),
+                            .attributes = S("{\"room\":7}")};
+}
+
 static inline hc_lane_server sample_server(void)
 {
     return (hc_lane_server){.variables = sample_pairs,

@@ -513,7 +513,7 @@ static void a_blocking_channel_waits_for_its_frame(void **state)
     setup_as(&e, false);
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, send_later, &e.raw), 0);
-    assert_frame(&e.c, HC_LANE_HELLO, S("\2\0\0\0"));
+    assert_frame(&e.c, HC_LANE_HELLO, S("\3\0\0\0"));
     assert_int_equal(pthread_join(thread, NULL), 0);
     done(&e);
 }

@@ -34,7 +34,7 @@ static void assert_pairs(const hc_pair *got, size_t count)
 static void a_header_survives_the_wire(void **state)
 {
     (void)state;
-    const uint8_t types[] = {1, 2, 3, 4, 16, 17, 18, 19, 20, 21};
+    const uint8_t types[] = {1, 2, 3, 4, 5, 6, 16, 17, 18, 19, 20, 21, 22};
     for (size_t i = 0; i < HC_COUNT(types); i++) {
         hc_lane_header in = {HC_LIMIT_LANE_FRAME, types[i], i & 1 ? HC_LANE_HAS_FD : 0}, out;
         uint8_t octets[HC_LANE_HEADER_BYTES];
@@ -52,8 +52,8 @@ static void a_header_with_anything_unknown_is_refused(void **state)
     const char *const broken[] = {
         "\x01\x00\x10\x00\x12\x00\x00\x00", /* one octet over the limit */
         "\xff\xff\xff\xff\x12\x00\x00\x00", "\x00\x00\x00\x00\x00\x00\x00\x00",
-        "\x00\x00\x00\x00\x05\x00\x00\x00", "\x00\x00\x00\x00\x0f\x00\x00\x00",
-        "\x00\x00\x00\x00\x16\x00\x00\x00", "\x00\x00\x00\x00\xff\x00\x00\x00",
+        "\x00\x00\x00\x00\x07\x00\x00\x00", "\x00\x00\x00\x00\x0f\x00\x00\x00",
+        "\x00\x00\x00\x00\x17\x00\x00\x00", "\x00\x00\x00\x00\xff\x00\x00\x00",
         "\x00\x00\x00\x00\x12\x02\x00\x00", /* a flag nobody defined */
         "\x00\x00\x00\x00\x12\x00\x01\x00", "\x00\x00\x00\x00\x12\x00\x00\x80",
     };
@@ -77,7 +77,7 @@ static void the_octets_of_a_frame_are_those_of_the_protocol(void **state)
         .status = 404, .reason = S("Gone"), .headers = sample_pairs, .header_count = 1};
     assert_int_equal(hc_lane_add_head(&b, &head), 0);
     assert_slice(hc_buf_slice(&b),
-                 "\4\0\0\0\x10\0\0\0\2\0\0\0"
+                 "\4\0\0\0\x10\0\0\0\3\0\0\0"
                  "\1\0\0\0\x14\0\0\0\1"
                  "\3\0\0\0\x12\0\0\0abc"
                  "\x8\0\0\0\x15\0\0\0\2\0ok\2\0no"
@@ -358,6 +358,95 @@ static void a_refusal_longer_than_a_log_line_needs_is_refused(void **state)
     assert_int_equal(refused_of(UINT16_MAX, UINT16_MAX), -HC_EFORMAT);
 }
 
+static void a_client_survives_the_wire(void **state)
+{
+    (void)state;
+    hc_buf b = hc_buf_init(SIZE_MAX);
+    hc_lane_client in = sample_client(), out;
+    assert_int_equal(hc_lane_add_client(&b, &in), 0);
+    assert_int_equal(hc_lane_decode_client(payload_of(&b, HC_LANE_CLIENT, 0), &out, NULL), 0);
+    assert_int_equal(out.slot, 63);
+    assert_true(out.known);
+    assert_slice(out.name, "alice");
+    assert_slice(out.roles, "meter reader");
+    assert_slice(out.attributes, "{\"room\":7}");
+    hc_buf_clear(&b);
+    assert_int_equal(hc_lane_add_client(&b, &(hc_lane_client){.slot = 5}), 0);
+    assert_int_equal(hc_lane_decode_client(payload_of(&b, HC_LANE_CLIENT, 0), &out, NULL), 0);
+    assert_int_equal(out.slot, 5);
+    assert_false(out.known);
+    assert_int_equal(out.name.size + out.roles.size + out.attributes.size, 0);
+    hc_buf_done(&b);
+}
+
+/* CLIENT with texts of so many octets, whether or not they may be so long. */
+static int client_of(uint16_t slot, uint8_t known, size_t name, size_t roles, size_t attributes)
+{
+    hc_buf b = hc_buf_init(SIZE_MAX);
+    uint8_t *octets = test_calloc(1, 65536);
+    hc_lane_client out = {.slot = 9};
+    hc_err err = {0};
+    assert_int_equal(hc_buf_add_u16(&b, slot), 0);
+    assert_int_equal(hc_buf_add_u8(&b, known), 0);
+    assert_int_equal(hc_buf_add_field16(&b, hc_slice_of(octets, name)), 0);
+    assert_int_equal(hc_buf_add_field16(&b, hc_slice_of(octets, roles)), 0);
+    assert_int_equal(hc_buf_add_field32(&b, hc_slice_of(octets, attributes)), 0);
+    int rc = hc_lane_decode_client(hc_buf_slice(&b), &out, &err);
+    assert_int_equal(out.slot, rc == 0 ? slot : 9);
+    if (rc != 0)
+        assert_string_equal(err.text, "malformed CLIENT frame on a lane");
+    if (known <= 1) {
+        hc_lane_client in = {slot, known == 1, hc_slice_of(octets, name),
+                             hc_slice_of(octets, roles), hc_slice_of(octets, attributes)};
+        hc_buf_clear(&b);
+        assert_int_equal(hc_lane_add_client(&b, &in), rc == 0 ? 0 : -HC_ELIMIT);
+        assert_true(rc == 0 || b.size == 0);
+    }
+    test_free(octets);
+    hc_buf_done(&b);
+    return rc;
+}
+
+static void a_client_that_no_record_could_be_is_refused(void **state)
+{
+    (void)state;
+    const size_t name = HC_LIMIT_CLIENT_NAME, roles = HC_LIMIT_CLIENT_ROLES,
+                 attributes = HC_LIMIT_CLIENT_ATTRIBUTES;
+    assert_int_equal(client_of(0, 1, name, roles, attributes), 0);
+    assert_int_equal(client_of(HC_LIMIT_LANE_CERT_SLOTS, 1, 1, 0, 0), -HC_EFORMAT);
+    assert_int_equal(client_of(HC_LANE_NO_SLOT, 1, 1, 0, 0), -HC_EFORMAT);
+    assert_int_equal(client_of(0, 2, 1, 0, 0), -HC_EFORMAT);
+    assert_int_equal(client_of(0, 1, 0, 1, 1), -HC_EFORMAT);
+    assert_int_equal(client_of(0, 1, name + 1, 0, 0), -HC_EFORMAT);
+    assert_int_equal(client_of(0, 1, 1, roles + 1, 0), -HC_EFORMAT);
+    assert_int_equal(client_of(0, 1, 1, 0, attributes + 1), -HC_EFORMAT);
+    assert_int_equal(client_of(0, 0, 1, 0, 0), -HC_EFORMAT);
+    assert_int_equal(client_of(0, 0, 0, 1, 0), -HC_EFORMAT);
+    assert_int_equal(client_of(0, 0, 0, 0, 1), -HC_EFORMAT);
+}
+
+static void what_is_asked_and_answered_goes_as_it_is_up_to_its_limit(void **state)
+{
+    (void)state;
+    hc_buf b = hc_buf_init(SIZE_MAX);
+    uint8_t *octets = test_calloc(1, HC_LIMIT_ANSWER_BYTES + 1);
+    assert_int_equal(hc_lane_add_ask(&b, S("{}")), 0);
+    assert_slice(payload_of(&b, HC_LANE_ASK, 0), "{}");
+    hc_buf_clear(&b);
+    assert_int_equal(hc_lane_add_answer(&b, S("{\"ok\":true}")), 0);
+    assert_slice(payload_of(&b, HC_LANE_ANSWER, 0), "{\"ok\":true}");
+    hc_buf_clear(&b);
+    assert_int_equal(hc_lane_add_ask(&b, hc_slice_of(octets, HC_LIMIT_ASK_BYTES + 1)), -HC_ELIMIT);
+    assert_int_equal(hc_lane_add_answer(&b, hc_slice_of(octets, HC_LIMIT_ANSWER_BYTES + 1)),
+                     -HC_ELIMIT);
+    assert_int_equal(b.size, 0);
+    assert_int_equal(hc_lane_add_ask(&b, hc_slice_of(octets, HC_LIMIT_ASK_BYTES)), 0);
+    hc_buf_clear(&b);
+    assert_int_equal(hc_lane_add_answer(&b, hc_slice_of(octets, HC_LIMIT_ANSWER_BYTES)), 0);
+    test_free(octets);
+    hc_buf_done(&b);
+}
+
 /* Decodes by type; what comes out does not matter here. */
 static int decode(hc_lane_type type, hc_slice payload)
 {
@@ -368,6 +457,9 @@ static int decode(hc_lane_type type, hc_slice payload)
     hc_lane_request request;
     hc_lane_head head;
     hc_lane_refused refused;
+    hc_lane_client client;
+    if (type == HC_LANE_CLIENT)
+        return hc_lane_decode_client(payload, &client, NULL);
     if (type == HC_LANE_REFUSED)
         return hc_lane_decode_refused(payload, &refused, NULL);
     if (type == HC_LANE_CERT)
@@ -382,10 +474,13 @@ static int decode(hc_lane_type type, hc_slice payload)
 static int encode(hc_lane_type type, hc_buf *out)
 {
     hc_lane_cert cert = sample_cert();
+    hc_lane_client client = sample_client();
     hc_lane_server server = sample_server();
     hc_lane_request request = sample_request();
     hc_lane_head head = sample_head();
     hc_lane_refused refused = sample_refused();
+    if (type == HC_LANE_CLIENT)
+        return hc_lane_add_client(out, &client);
     if (type == HC_LANE_REFUSED)
         return hc_lane_add_refused(out, &refused);
     if (type == HC_LANE_CERT)
@@ -397,8 +492,8 @@ static int encode(hc_lane_type type, hc_buf *out)
     return hc_lane_add_head(out, &head);
 }
 
-static const hc_lane_type structured[] = {HC_LANE_CERT, HC_LANE_SERVER, HC_LANE_REQUEST,
-                                          HC_LANE_HEAD, HC_LANE_REFUSED};
+static const hc_lane_type structured[] = {HC_LANE_CERT,    HC_LANE_CLIENT, HC_LANE_SERVER,
+                                          HC_LANE_REQUEST, HC_LANE_HEAD,   HC_LANE_REFUSED};
 
 static void a_payload_cut_anywhere_or_too_long_is_refused(void **state)
 {
@@ -509,6 +604,9 @@ int main(void)
         cmocka_unit_test(hello_and_end_are_exactly_as_long_as_they_must_be),
         cmocka_unit_test(a_refusal_survives_the_wire),
         cmocka_unit_test(a_refusal_longer_than_a_log_line_needs_is_refused),
+        cmocka_unit_test(a_client_survives_the_wire),
+        cmocka_unit_test(a_client_that_no_record_could_be_is_refused),
+        cmocka_unit_test(what_is_asked_and_answered_goes_as_it_is_up_to_its_limit),
         cmocka_unit_test(a_payload_cut_anywhere_or_too_long_is_refused),
         cmocka_unit_test_teardown(a_frame_that_cannot_be_added_leaves_the_buffer_as_it_was,
                                   restore),
