@@ -61,6 +61,7 @@
 #define HC_LIMIT_REASON                256   /* octets of a person's words for a change */
 #define HC_LIMIT_CLIENT_CERTIFICATES   1000  /* of one client */
 #define HC_LIMIT_REGISTRY_CERTIFICATES 50000000u
+#define HC_LIMIT_REGISTRY_ROW          (2 << 20)    /* octets of one row of a database */
 #define HC_LIMIT_MATCHES               100          /* things that one word may mean */
 #define HC_LIMIT_IMPORT_BYTES          (1ULL << 30) /* of one file of `client import` */
 #define HC_REGISTRY_POLL_MS            50           /* between two looks for changes */

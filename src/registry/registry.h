@@ -7,8 +7,8 @@
  * one thread. Errors: -HC_ENOENT (no such row, no such database), -HC_EBUSY (locked by another for
  * longer than the wait), -HC_EEXIST (a name or a certificate that is there already), -HC_EFORMAT
  * (corrupt, not a registry, or of a newer version), -HC_EIO (disk), -HC_EDENIED (permissions),
- * -HC_ENOMEM; the text says what to do. Where a call within a transaction fails the transaction can
- * only be rolled back. */
+ * -HC_ENOMEM; the text says what to do. Changes need a write transaction; where one of them fails
+ * the transaction can only be rolled back, and commit does so. */
 #ifndef HC_REGISTRY_REGISTRY_H
 #define HC_REGISTRY_REGISTRY_H
 
@@ -132,7 +132,8 @@ typedef struct hc_audit_filter {
     uint64_t limit;
 } hc_audit_filter;
 
-/* A callback returns 0 to go on, a negative HC_E… to stop: that is then the result. */
+/* A callback returns 0 to go on, a negative HC_E… to stop: that is then the result. It may read
+ * from the same registry, and change nothing there. */
 typedef int (*hc_client_each)(void *arg, const hc_client_row *row);
 typedef int (*hc_certificate_each)(void *arg, const hc_certificate_row *row);
 typedef int (*hc_audit_each)(void *arg, const hc_audit_row *row);
@@ -141,11 +142,11 @@ typedef struct hc_seen {
     int64_t certificate_id, at_s;
 } hc_seen;
 
-/* Where the change feed stands. `epoch` differs between two databases, and between a database and
- * its backup that was put back: a follower then begins anew. */
+/* Where the change feed stands. `epoch` differs between two databases; `mark` is drawn at random
+ * for each change, so that the same `seq` of a backup that was put back has another one. */
 typedef struct hc_registry_head {
     int64_t seq; /* of the newest change; 0: none yet */
-    uint64_t epoch;
+    uint64_t epoch, mark;
 } hc_registry_head;
 
 typedef struct hc_registry_engine {
@@ -178,16 +179,21 @@ typedef struct hc_registry_engine {
                  hc_err *err);
 
     /* For followers. `changed` false: nothing was committed since the last call on this object,
-     * found out as cheaply as can be; it also notices that the database was replaced or is gone. */
+     * found out as cheaply as can be; the first call says true. -HC_ENOENT or -HC_EFORMAT: the
+     * database is gone or was replaced: close it and open it anew (then `changes` says whether it
+     * is still the same feed). Any other error: try again later. Not within a transaction. */
     int (*changed)(hc_registry *r, bool *changed, hc_err *err);
     int (*head)(hc_registry *r, hc_registry_head *out, hc_err *err);
-    /* Clients that changes above `seq` touched, each once, in ascending order; at most `limit` of
-     * them: -HC_ELIMIT where there are more. */
-    int (*changes)(hc_registry *r, int64_t seq, uint64_t limit,
+    /* Clients that changes after `since` touched, each once, in ascending order. -HC_ENOENT where
+     * `since` (what `head` said when the follower was up to date) is not part of this feed, because
+     * it is another database or a backup that was put back; -HC_ELIMIT where there are more than
+     * `limit`: then load everything anew. */
+    int (*changes)(hc_registry *r, const hc_registry_head *since, uint64_t limit,
                    int (*each)(void *arg, int64_t client_id), void *arg, hc_err *err);
     /* Every certificate with what an index needs of it, in the order of client ids, and each client
      * before its first certificate; of one client (`client_id`), or of all (0). Clients without
-     * certificates too. */
+     * certificates too. Left out: issuer, subject, sans, approved_by and client_name of a
+     * certificate; first and last seen and the number of certificates of a client. */
     int (*scan)(hc_registry *r, int64_t client_id, hc_client_each client,
                 hc_certificate_each certificate, void *arg, hc_err *err);
 } hc_registry_engine;
