@@ -1,5 +1,8 @@
 #include "identity/verdict.h"
 
+#include <openssl/x509_vfy.h>
+#include <stdio.h>
+
 static const char *const names[HC_VERDICT_COUNT] = {
     [HC_VERDICT_NO_CERTIFICATE] = "no-certificate",
     [HC_VERDICT_OK] = "ok",
@@ -34,4 +37,15 @@ bool hc_verdict_parse(hc_slice name, hc_verdict_code *out)
         }
     }
     return false;
+}
+
+hc_slice hc_verdict_client_verify(const hc_verdict *v, char room[HC_VERDICT_TEXT_BYTES])
+{
+    if (v->code == HC_VERDICT_OK)
+        return HC_SLICE_LITERAL("SUCCESS");
+    if (v->code == HC_VERDICT_NO_CERTIFICATE)
+        return HC_SLICE_LITERAL("NONE");
+    (void)snprintf(room, HC_VERDICT_TEXT_BYTES, "FAILED:%s",
+                   v->error ? X509_verify_cert_error_string(v->error) : hc_verdict_name(v->code));
+    return hc_slice_text(room);
 }

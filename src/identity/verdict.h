@@ -42,4 +42,9 @@ typedef struct hc_verdict {
 const char *hc_verdict_name(hc_verdict_code code);
 bool hc_verdict_parse(hc_slice name, hc_verdict_code *out);
 
+#define HC_VERDICT_TEXT_BYTES 160
+/* SSL_CLIENT_VERIFY as mod_ssl words it: "SUCCESS", "NONE", "FAILED:reason". In `room`, or a
+ * constant. */
+hc_slice hc_verdict_client_verify(const hc_verdict *v, char room[HC_VERDICT_TEXT_BYTES]);
+
 #endif
