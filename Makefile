@@ -8,7 +8,7 @@ SECONDS ?= 120
 
 DEBIAN  := build-essential pkg-config meson ninja-build $(PYTHON)-dev $(PYTHON)-venv \
            libssl-dev libuv1-dev libyaml-dev libsqlite3-dev libjansson-dev uthash-dev libcmocka-dev curl openssl
-DEBIAN_CHECKS := clang clang-format clang-tidy cppcheck apache2 faketime man-db
+DEBIAN_CHECKS := clang clang-format clang-tidy cppcheck apache2 faketime man-db python3-cryptography-vectors
 
 .DEFAULT_GOAL := help
 .PHONY: help deps deps-check build demo test unit check fuzz bench docs dist install clean

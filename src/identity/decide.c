@@ -225,12 +225,17 @@ static int check_status(decision *d, const STACK_OF(X509) * chain, int depth)
     return 0;
 }
 
-/* Every certificate below the anchor. The anchor's own standing is the operator's word: no CA above
- * it was named. */
+/* Every certificate below the anchor, or the client's alone. The anchor's own standing is the
+ * operator's word: no CA above it was named. */
 static int check_revocation(decision *d, const STACK_OF(X509) * chain)
 {
+    int end = sk_X509_num(chain) - 1;
     int rc = 0;
-    for (int i = 0; rc == 0 && d->trust->revocation && i + 1 < sk_X509_num(chain); i++)
+    if (!d->trust->revocation)
+        return 0;
+    if (d->trust->crl_leaf_only && end > 1)
+        end = 1;
+    for (int i = 0; rc == 0 && i < end; i++)
         rc = check_status(d, chain, i);
     return rc;
 }

@@ -7,7 +7,9 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "identity/crl_scope.h"
 #include "identity/describe.h"
+#include "identity/same_ca.h"
 #include "x509/pem.h"
 #include "x509/serial.h"
 #include "x509/text.h"
@@ -23,20 +25,29 @@ typedef struct crl_entry {
     int64_t revoked_at_s;
 } crl_entry;
 
-typedef struct crl_issuer {
-    X509 *ca;
+typedef struct crl_window {
+    int64_t from_s;
+    int64_t until_s; /* exclusive, unlike a certificate's notAfter */
+} crl_window;
+
+/* What the CRLs of one CA say of one scope. */
+typedef struct crl_list {
+    X509 *ca; /* that signed it */
+    hc_crl_scope scope;
+    bool ca_is_revoked; /* by another list */
     int64_t valid_from_s;
     int64_t valid_until_s;
     crl_entry *entries;
     size_t count;
     size_t capacity;
-} crl_issuer;
+} crl_list;
 
 struct hc_revocation {
-    crl_issuer *issuers;
+    crl_list *lists;
     size_t count;
     size_t entry_count;
     size_t crl_count;
+    hc_same_ca *same;
 };
 
 static int no_memory(hc_err *err)
@@ -51,56 +62,46 @@ static void key_of(const hc_serial *s, uint8_t key[KEY_BYTES])
     memcpy(key + KEY_BYTES - s->size, s->octets, s->size);
 }
 
-/* Name and key: two certificates of one CA (renewed, cross-signed) share its CRLs. */
-static bool same_ca(const X509 *a, const X509 *b)
-{
-    if (a == b)
-        return true;
-    if (X509_NAME_cmp(X509_get_subject_name(a), X509_get_subject_name(b)) != 0)
-        return false;
-    EVP_PKEY *key_a = X509_get0_pubkey(a);
-    EVP_PKEY *key_b = X509_get0_pubkey(b);
-    bool same = key_a && key_b && EVP_PKEY_eq(key_a, key_b) == 1;
-    ERR_clear_error();
-    return same;
-}
-
-static crl_issuer *find_issuer(const hc_revocation *r, const X509 *ca)
+/* Two certificates of one CA (renewed, cross-signed) share its CRLs. */
+static crl_list *find_list(const hc_revocation *r, const X509 *ca, const hc_crl_scope *scope)
 {
     for (size_t i = 0; i < r->count; i++) {
-        if (same_ca(r->issuers[i].ca, ca))
-            return &r->issuers[i];
+        if (hc_crl_scope_equal(&r->lists[i].scope, scope) && hc_same_key(r->lists[i].ca, ca))
+            return &r->lists[i];
     }
     return NULL;
 }
 
-/* The entry of this CA, made where there is none yet. NULL: no memory. */
-static crl_issuer *issuer_of(hc_revocation *r, X509 *ca)
+/* The list of this CA and scope, made where there is none yet. Takes the scope over. NULL: no
+ * memory. */
+static crl_list *list_of(hc_revocation *r, X509 *ca, hc_crl_scope *scope)
 {
-    crl_issuer *issuer = find_issuer(r, ca);
-    if (issuer)
-        return issuer;
-    crl_issuer *issuers = hc_realloc(r->issuers, (r->count + 1) * sizeof(*issuers));
-    if (!issuers)
+    crl_list *list = find_list(r, ca, scope);
+    if (list)
+        return list;
+    crl_list *lists = hc_realloc(r->lists, (r->count + 1) * sizeof(*lists));
+    if (!lists)
         return NULL;
-    r->issuers = issuers;
+    r->lists = lists;
     if (X509_up_ref(ca) != 1)
         return NULL;
-    issuer = &issuers[r->count++];
-    *issuer = (crl_issuer){.ca = ca, .valid_from_s = INT64_MAX, .valid_until_s = INT64_MIN};
-    return issuer;
+    list = &lists[r->count++];
+    *list = (crl_list){
+        .ca = ca, .scope = *scope, .valid_from_s = INT64_MAX, .valid_until_s = INT64_MIN};
+    *scope = (hc_crl_scope){0};
+    return list;
 }
 
-static int reserve(crl_issuer *issuer, size_t more, hc_err *err)
+static int reserve(crl_list *list, size_t more, hc_err *err)
 {
-    if (more <= issuer->capacity - issuer->count)
+    if (more <= list->capacity - list->count)
         return 0;
-    size_t capacity = issuer->count + more;
-    crl_entry *entries = hc_realloc(issuer->entries, capacity * sizeof(*entries));
+    size_t capacity = list->count + more;
+    crl_entry *entries = hc_realloc(list->entries, capacity * sizeof(*entries));
     if (!entries)
         return no_memory(err);
-    issuer->entries = entries;
-    issuer->capacity = capacity;
+    list->entries = entries;
+    list->capacity = capacity;
     return 0;
 }
 
@@ -139,7 +140,7 @@ static int check_entry_extensions(const X509_REVOKED *revoked, hc_err *err)
     return 0;
 }
 
-static int add_entry(crl_issuer *issuer, const X509_REVOKED *revoked, hc_err *err)
+static int add_entry(crl_list *list, const X509_REVOKED *revoked, hc_err *err)
 {
     hc_serial serial;
     crl_entry entry = {.reason = CRL_REASON_NONE};
@@ -160,28 +161,27 @@ static int add_entry(crl_issuer *issuer, const X509_REVOKED *revoked, hc_err *er
         return 0;
     key_of(&serial, entry.key);
     entry.reason = (int8_t)reason;
-    issuer->entries[issuer->count++] = entry;
+    list->entries[list->count++] = entry;
     return 0;
 }
 
-static int add_entries(hc_revocation *r, crl_issuer *issuer, X509_CRL *crl, hc_err *err)
+static int add_entries(hc_revocation *r, crl_list *list, X509_CRL *crl, hc_err *err)
 {
-    STACK_OF(X509_REVOKED) *list = X509_CRL_get_REVOKED(crl);
-    int count = list ? sk_X509_REVOKED_num(list) : 0;
+    STACK_OF(X509_REVOKED) *revoked = X509_CRL_get_REVOKED(crl);
+    int count = revoked ? sk_X509_REVOKED_num(revoked) : 0;
     if (count <= 0)
         return 0;
     r->entry_count += (size_t)count;
     if (r->entry_count > HC_LIMIT_CRL_ENTRIES)
         return hc_err_set(err, HC_ELIMIT, "more than %u revoked certificates",
                           HC_LIMIT_CRL_ENTRIES);
-    int rc = reserve(issuer, (size_t)count, err);
+    int rc = reserve(list, (size_t)count, err);
     for (int i = 0; rc == 0 && i < count; i++)
-        rc = add_entry(issuer, sk_X509_REVOKED_value(list, i), err);
+        rc = add_entry(list, sk_X509_REVOKED_value(revoked, i), err);
     return rc;
 }
 
-/* RFC 5280 section 5.2. A CRL that covers a part of what its issuer issued would let the other part
- * pass. */
+/* RFC 5280 section 5.2. */
 static int check_extensions(const X509_CRL *crl, hc_err *err)
 {
     for (int i = 0; i < X509_CRL_get_ext_count(crl); i++) {
@@ -189,12 +189,8 @@ static int check_extensions(const X509_CRL *crl, hc_err *err)
         int nid = OBJ_obj2nid(X509_EXTENSION_get_object(extension));
         if (nid == NID_delta_crl)
             return hc_err_set(err, HC_EFORMAT, "delta CRLs are not supported");
-        if (nid == NID_issuing_distribution_point)
-            return hc_err_set(err, HC_EFORMAT,
-                              "CRLs for a part of the certificates (issuingDistributionPoint) are "
-                              "not supported");
         if (nid != NID_authority_key_identifier && nid != NID_crl_number &&
-            X509_EXTENSION_get_critical(extension))
+            nid != NID_issuing_distribution_point && X509_EXTENSION_get_critical(extension))
             return hc_err_set(err, HC_EFORMAT,
                               "an unknown critical extension (RFC 5280 section 5.2)");
     }
@@ -281,12 +277,32 @@ static int find_signer(X509_CRL *crl, const STACK_OF(X509) * cas, X509 **out, hc
         text);
 }
 
+static int take_crl(hc_revocation *r, X509_CRL *crl, X509 *ca, hc_crl_scope *scope, int64_t now_s,
+                    hc_err *err)
+{
+    int64_t from_s = 0;
+    int64_t until_s = 0;
+    int rc = check_times(crl, now_s, &from_s, &until_s, err);
+    if (rc != 0)
+        return rc;
+    crl_list *list = list_of(r, ca, scope);
+    if (!list)
+        return no_memory(err);
+    rc = add_entries(r, list, crl, err);
+    if (rc != 0)
+        return rc;
+    if (from_s < list->valid_from_s)
+        list->valid_from_s = from_s;
+    if (until_s > list->valid_until_s)
+        list->valid_until_s = until_s;
+    return 0;
+}
+
 static int add_crl(hc_revocation *r, X509_CRL *crl, const STACK_OF(X509) * cas, int64_t now_s,
                    hc_err *err)
 {
     X509 *ca = NULL;
-    int64_t from_s = 0;
-    int64_t until_s = 0;
+    hc_crl_scope scope = {0};
     if (++r->crl_count > HC_LIMIT_CRL_NUMBER)
         return hc_err_set(err, HC_ELIMIT, "more than %d CRLs", HC_LIMIT_CRL_NUMBER);
     int rc = check_extensions(crl, err);
@@ -295,20 +311,11 @@ static int add_crl(hc_revocation *r, X509_CRL *crl, const STACK_OF(X509) * cas, 
     if (rc == 0)
         rc = find_signer(crl, cas, &ca, err);
     if (rc == 0)
-        rc = check_times(crl, now_s, &from_s, &until_s, err);
-    if (rc != 0)
-        return rc;
-    crl_issuer *issuer = issuer_of(r, ca);
-    if (!issuer)
-        return no_memory(err);
-    rc = add_entries(r, issuer, crl, err);
-    if (rc != 0)
-        return rc;
-    if (from_s < issuer->valid_from_s)
-        issuer->valid_from_s = from_s;
-    if (until_s > issuer->valid_until_s)
-        issuer->valid_until_s = until_s;
-    return 0;
+        rc = hc_crl_scope_read(crl, &scope, err);
+    if (rc == 0)
+        rc = take_crl(r, crl, ca, &scope, now_s, err);
+    hc_crl_scope_done(&scope);
+    return rc;
 }
 
 typedef struct crl_reader {
@@ -366,17 +373,53 @@ static int compare_entries(const void *a, const void *b)
 }
 
 /* Sorted, and of the entries for one serial the earliest only. */
-static void settle(crl_issuer *issuer)
+static void settle(crl_list *list)
 {
-    if (issuer->count == 0)
+    if (list->count == 0)
         return;
-    qsort(issuer->entries, issuer->count, sizeof(*issuer->entries), compare_entries);
+    qsort(list->entries, list->count, sizeof(*list->entries), compare_entries);
     size_t kept = 1;
-    for (size_t i = 1; i < issuer->count; i++) {
-        if (memcmp(issuer->entries[i].key, issuer->entries[kept - 1].key, KEY_BYTES) != 0)
-            issuer->entries[kept++] = issuer->entries[i];
+    for (size_t i = 1; i < list->count; i++) {
+        if (memcmp(list->entries[i].key, list->entries[kept - 1].key, KEY_BYTES) != 0)
+            list->entries[kept++] = list->entries[i];
     }
-    issuer->count = kept;
+    list->count = kept;
+}
+
+static int compare_key(const void *key, const void *entry)
+{
+    return memcmp(key, ((const crl_entry *)entry)->key, KEY_BYTES);
+}
+
+static const crl_entry *find_entry(const crl_list *list, const uint8_t key[KEY_BYTES])
+{
+    if (list->count == 0)
+        return NULL;
+    return bsearch(key, list->entries, list->count, sizeof(crl_entry), compare_key);
+}
+
+/* Whoever it was that certified this CA: by the name alone, since in doubt a list counts less. */
+static bool ca_is_revoked(const hc_revocation *r, X509 *ca)
+{
+    hc_serial serial;
+    uint8_t key[KEY_BYTES];
+    if (hc_serial_from_asn1(X509_get0_serialNumber(ca), &serial, NULL) < 0)
+        return true;
+    key_of(&serial, key);
+    for (size_t i = 0; i < r->count; i++) {
+        X509_NAME *name = X509_get_subject_name(r->lists[i].ca);
+        if (X509_NAME_cmp(name, X509_get_issuer_name(ca)) == 0 && find_entry(&r->lists[i], key))
+            return true;
+    }
+    return false;
+}
+
+static void settle_all(hc_revocation *r)
+{
+    for (size_t i = 0; i < r->count; i++)
+        settle(&r->lists[i]);
+    for (size_t i = 0; i < r->count; i++)
+        r->lists[i].ca_is_revoked = ca_is_revoked(r, r->lists[i].ca);
 }
 
 int hc_revocation_load(const hc_trust_source *crls, size_t count, const STACK_OF(X509) * cas,
@@ -386,15 +429,14 @@ int hc_revocation_load(const hc_trust_source *crls, size_t count, const STACK_OF
     if (!r)
         return no_memory(err);
     crl_reader reader = {.index = r, .cas = cas, .now_s = now_s};
-    int rc = 0;
+    int rc = hc_same_ca_new(cas, &r->same, err);
     for (size_t i = 0; rc == 0 && i < count; i++)
         rc = read_source(&reader, &crls[i], err);
     if (rc < 0) {
         hc_revocation_free(r);
         return rc;
     }
-    for (size_t i = 0; i < r->count; i++)
-        settle(&r->issuers[i]);
+    settle_all(r);
     *out = r;
     return 0;
 }
@@ -404,16 +446,77 @@ void hc_revocation_free(hc_revocation *r)
     if (!r)
         return;
     for (size_t i = 0; i < r->count; i++) {
-        X509_free(r->issuers[i].ca);
-        hc_free(r->issuers[i].entries);
+        X509_free(r->lists[i].ca);
+        hc_crl_scope_done(&r->lists[i].scope);
+        hc_free(r->lists[i].entries);
     }
-    hc_free(r->issuers);
+    hc_same_ca_free(r->same);
+    hc_free(r->lists);
     hc_free(r);
 }
 
-static int compare_key(const void *key, const void *entry)
+/* The time in which a list tells who is not revoked. One that another key of the same CA signed is
+ * worth no more than that key's certificate. Otherwise the error. */
+static int window_of(const crl_list *list, const X509 *issuer, crl_window *out)
 {
-    return memcmp(key, ((const crl_entry *)entry)->key, KEY_BYTES);
+    int64_t from_s = 0;
+    int64_t end_s = 0;
+    *out = (crl_window){list->valid_from_s, list->valid_until_s};
+    if (hc_same_key(list->ca, issuer))
+        return X509_V_OK;
+    if (list->ca_is_revoked || hc_asn1_time(X509_get0_notBefore(list->ca), &from_s, NULL) < 0 ||
+        hc_asn1_time(X509_get0_notAfter(list->ca), &end_s, NULL) < 0)
+        return X509_V_ERR_CRL_PATH_VALIDATION_ERROR;
+    if (from_s > out->from_s)
+        out->from_s = from_s;
+    if (end_s < out->until_s)
+        out->until_s = end_s;
+    return X509_V_OK;
+}
+
+/* X509_V_OK where the list says now that the certificate is not revoked. */
+static int speaks_of(const crl_list *list, X509 *cert, const X509 *issuer, int64_t now_s,
+                     crl_window *window)
+{
+    if (!hc_crl_scope_covers(&list->scope, cert))
+        return X509_V_ERR_DIFFERENT_CRL_SCOPE;
+    int error = window_of(list, issuer, window);
+    if (error != X509_V_OK)
+        return error;
+    if (now_s < window->from_s)
+        return X509_V_ERR_CRL_NOT_YET_VALID;
+    return now_s >= window->until_s ? X509_V_ERR_CRL_HAS_EXPIRED : X509_V_OK;
+}
+
+static void take_revoked(hc_revocation_answer *answer, const crl_entry *entry)
+{
+    if (answer->status == HC_REVOCATION_REVOKED && answer->revoked_at_s <= entry->revoked_at_s)
+        return;
+    answer->status = HC_REVOCATION_REVOKED;
+    answer->error = X509_V_ERR_CERT_REVOKED;
+    answer->revoked_at_s = entry->revoked_at_s;
+    answer->reason = entry->reason;
+}
+
+/* Of several current lists the one that is good for longest; where there is none, what is wrong
+ * with the last, its scope only where nothing else is. */
+static void take_good(hc_revocation_answer *answer, const crl_list *list, X509 *cert,
+                      const X509 *issuer, int64_t now_s)
+{
+    crl_window window;
+    if (answer->status == HC_REVOCATION_REVOKED)
+        return;
+    int error = speaks_of(list, cert, issuer, now_s, &window);
+    if (error == X509_V_OK &&
+        (answer->status != HC_REVOCATION_GOOD || window.until_s > answer->valid_until_s)) {
+        answer->status = HC_REVOCATION_GOOD;
+        answer->error = X509_V_OK;
+        answer->valid_from_s = window.from_s;
+        answer->valid_until_s = window.until_s;
+    } else if (error != X509_V_OK && answer->status == HC_REVOCATION_UNKNOWN &&
+               (error != X509_V_ERR_DIFFERENT_CRL_SCOPE ||
+                answer->error == X509_V_ERR_UNABLE_TO_GET_CRL))
+        answer->error = error;
 }
 
 hc_revocation_answer hc_revocation_check(const hc_revocation *r, X509 *cert, X509 *issuer,
@@ -423,29 +526,18 @@ hc_revocation_answer hc_revocation_check(const hc_revocation *r, X509 *cert, X50
                                    .reason = CRL_REASON_NONE};
     hc_serial serial;
     uint8_t key[KEY_BYTES];
-    const crl_issuer *index = find_issuer(r, issuer);
-    if (!index || hc_serial_from_asn1(X509_get0_serialNumber(cert), &serial, NULL) < 0)
+    if (hc_serial_from_asn1(X509_get0_serialNumber(cert), &serial, NULL) < 0)
         return answer;
     key_of(&serial, key);
-    const crl_entry *entry =
-        index->count ? bsearch(key, index->entries, index->count, sizeof(*entry), compare_key)
-                     : NULL;
-    if (entry) { /* also by a CRL that has become stale meanwhile */
-        answer.status = HC_REVOCATION_REVOKED;
-        answer.error = X509_V_ERR_CERT_REVOKED;
-        answer.revoked_at_s = entry->revoked_at_s;
-        answer.reason = entry->reason;
-        return answer;
-    }
-    answer.valid_from_s = index->valid_from_s;
-    answer.valid_until_s = index->valid_until_s;
-    if (now_s < index->valid_from_s)
-        answer.error = X509_V_ERR_CRL_NOT_YET_VALID;
-    else if (now_s >= index->valid_until_s)
-        answer.error = X509_V_ERR_CRL_HAS_EXPIRED;
-    else {
-        answer.status = HC_REVOCATION_GOOD;
-        answer.error = X509_V_OK;
+    for (size_t i = 0; i < r->count; i++) {
+        const crl_list *list = &r->lists[i];
+        if (!hc_same_ca_is(r->same, list->ca, issuer))
+            continue;
+        const crl_entry *entry = find_entry(list, key);
+        if (entry) /* also in a list that has become stale, or speaks of others only */
+            take_revoked(&answer, entry);
+        else
+            take_good(&answer, list, cert, issuer, now_s);
     }
     return answer;
 }
@@ -454,7 +546,7 @@ int64_t hc_revocation_until(const hc_revocation *r)
 {
     int64_t first_s = 0;
     for (size_t i = 0; i < r->count; i++)
-        if (i == 0 || r->issuers[i].valid_until_s < first_s)
-            first_s = r->issuers[i].valid_until_s;
+        if (i == 0 || r->lists[i].valid_until_s < first_s)
+            first_s = r->lists[i].valid_until_s;
     return first_s;
 }

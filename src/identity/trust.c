@@ -181,12 +181,16 @@ static int collect_names(hc_trust *t, hc_err *err)
     return 0;
 }
 
+/* Policies: whoever wants some for a purpose asks for them elsewhere, so any is welcome (RFC 5280
+ * section 6.1.1 (c)). But a CA that demands one of those below it (policyConstraints) is obeyed. */
 static int set_rules(X509_STORE *store, hc_err *err)
 {
     X509_VERIFY_PARAM *rules = X509_STORE_get0_param(store);
     if (X509_VERIFY_PARAM_set_purpose(rules, X509_PURPOSE_SSL_CLIENT) != 1 ||
         X509_VERIFY_PARAM_set_trust(rules, X509_TRUST_SSL_CLIENT) != 1 ||
-        X509_VERIFY_PARAM_set_flags(rules, X509_V_FLAG_PARTIAL_CHAIN) != 1)
+        X509_VERIFY_PARAM_add0_policy(rules, OBJ_nid2obj(NID_any_policy)) != 1 ||
+        X509_VERIFY_PARAM_set_flags(rules, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_POLICY_CHECK) !=
+            1)
         return hc_err_set(err, HC_ETLS, "OpenSSL refuses the rules for client certificates");
     X509_VERIFY_PARAM_set_auth_level(rules, AUTH_LEVEL);
     X509_VERIFY_PARAM_set_depth(rules, HC_LIMIT_CHAIN_DEPTH);
@@ -201,6 +205,7 @@ static hc_trust *new_empty(const hc_trust_config *config)
     atomic_init(&t->refs, 1);
     t->generation = config->generation;
     t->max_age_s = config->max_age_s;
+    t->crl_leaf_only = config->crl_leaf_only;
     t->cas = sk_X509_new_null();
     t->inner = sk_X509_new_null();
     t->names = sk_X509_NAME_new_null();

@@ -26,6 +26,7 @@ typedef struct hc_trust_config {
     size_t ca_count;
     const hc_trust_source *crls; /* none: revocation is not checked by CRL */
     size_t crl_count;
+    bool crl_leaf_only; /* the CRLs are asked about clients' certificates, not about CAs' */
     int64_t max_age_s; /* a verdict is good for at most this long after a full handshake; 0: no such
                           bound */
     uint64_t generation; /* of this trust; larger than any before it */

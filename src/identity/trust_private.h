@@ -13,6 +13,7 @@ struct hc_trust {
     atomic_uint refs;
     uint64_t generation;
     int64_t max_age_s;
+    bool crl_leaf_only;
     STACK_OF(X509) * cas; /* all that were named, each once */
     STACK_OF(X509) *
         inner; /* those of them that another one issued: help to build a chain, end none */

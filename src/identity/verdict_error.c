@@ -5,7 +5,7 @@
 #include "identity/trust.h"
 
 /* What is not here is HC_VERDICT_UNTRUSTED_ISSUER: signature, chain building, path length, name
- * constraints. */
+ * constraints, policies. */
 static const struct {
     int error;
     hc_verdict_code code;
@@ -22,6 +22,7 @@ static const struct {
     {X509_V_ERR_ERROR_IN_CERT_NOT_BEFORE_FIELD, HC_VERDICT_MALFORMED},
     {X509_V_ERR_ERROR_IN_CERT_NOT_AFTER_FIELD, HC_VERDICT_MALFORMED},
     {X509_V_ERR_INVALID_EXTENSION, HC_VERDICT_MALFORMED},
+    {X509_V_ERR_INVALID_POLICY_EXTENSION, HC_VERDICT_MALFORMED},
     {X509_V_ERR_UNHANDLED_CRITICAL_EXTENSION, HC_VERDICT_MALFORMED},
     {X509_V_ERR_UNSUPPORTED_EXTENSION_FEATURE, HC_VERDICT_MALFORMED},
     {X509_V_ERR_UNSUPPORTED_NAME_SYNTAX, HC_VERDICT_MALFORMED},

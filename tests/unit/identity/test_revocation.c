@@ -101,6 +101,112 @@ static void a_renewed_ca_shares_the_lists_of_its_key(void **state)
     trust_case_check_all(rows);
 }
 
+/* Both are current and have one thisUpdate; a store of OpenSSL's looks at the one it finds first.
+ */
+static void of_two_lists_of_one_second_the_one_that_revokes_counts(void **state)
+{
+    static const trust_case rows[] = {
+        {"ca", "empty alice-revoked", "alice", 0, HC_VERDICT_REVOKED, X509_V_ERR_CERT_REVOKED, 0,
+         NULL},
+        {"ca", "alice-revoked empty", "alice", 0, HC_VERDICT_REVOKED, X509_V_ERR_CERT_REVOKED, 0,
+         NULL},
+        {"ca", "alice-revoked many-revoked", "alice", 0, HC_VERDICT_REVOKED,
+         X509_V_ERR_CERT_REVOKED, 0, NULL},
+        {"ca", "alice-revoked many-revoked", "rsa", 0, HC_VERDICT_REVOKED, X509_V_ERR_CERT_REVOKED,
+         0, NULL},
+    };
+    (void)state;
+    trust_case_check_all(rows);
+}
+
+static void a_higher_number_does_not_restore_what_a_lower_one_revoked(void **state)
+{
+    static const trust_case rows[] = {
+        {"ca", "number-9-empty number-8-alice-revoked", "alice", 0, HC_VERDICT_REVOKED,
+         X509_V_ERR_CERT_REVOKED, 0, NULL},
+        {"ca", "number-9-empty", "alice", 0, HC_VERDICT_OK, 0, 0, ""},
+    };
+    (void)state;
+    trust_case_check_all(rows);
+}
+
+#define SCOPE X509_V_ERR_DIFFERENT_CRL_SCOPE
+
+/* RFC 5280 section 5.2.5. */
+static void a_list_for_a_part_says_nothing_of_the_rest(void **state)
+{
+    static const trust_case rows[] = {
+        {"ca", "users-only", "alice", 0, HC_VERDICT_OK, 0, 0, ""},
+        {"ca", "users-only-alice-revoked", "alice", 0, HC_VERDICT_REVOKED, X509_V_ERR_CERT_REVOKED,
+         0, NULL},
+        {"ca", "users-only-alice-revoked empty", "alice", 0, HC_VERDICT_REVOKED,
+         X509_V_ERR_CERT_REVOKED, 0, NULL},
+        {"ca", "cas-only", "alice", 0, HC_VERDICT_STATUS_UNKNOWN, SCOPE, 0, NULL},
+        {"ca", "cas-only users-only", "alice", 0, HC_VERDICT_OK, 0, 0, ""},
+        {"ca intermediate", "users-only of-intermediate", "via-intermediate", 0,
+         HC_VERDICT_STATUS_UNKNOWN, SCOPE, 1, NULL},
+        {"ca intermediate", "cas-only of-intermediate", "via-intermediate", 0, HC_VERDICT_OK, 0, 0,
+         ""},
+        {"ca intermediate", "of-intermediate users-only cas-only", "via-intermediate", 0,
+         HC_VERDICT_OK, 0, 0, ""},
+        {"ca", "point-1", "with-point-1", 0, HC_VERDICT_OK, 0, 0, ""},
+        {"ca", "point-1", "with-point-2", 0, HC_VERDICT_STATUS_UNKNOWN, SCOPE, 0, NULL},
+        {"ca", "point-1", "alice", 0, HC_VERDICT_STATUS_UNKNOWN, SCOPE, 0, NULL},
+        {"ca", "point-1 point-2", "with-point-2", 0, HC_VERDICT_OK, 0, 0, ""},
+        {"ca", "point-1 empty", "with-point-2", 0, HC_VERDICT_OK, 0, 0, ""},
+        /* One serial is one certificate, whichever list it stands in. */
+        {"ca", "point-1 point-2-alice-revoked", "with-point-1", 0, HC_VERDICT_REVOKED,
+         X509_V_ERR_CERT_REVOKED, 0, NULL},
+    };
+    (void)state;
+    trust_case_check_all(rows);
+}
+
+/* RFC 5280 section 6.3.3 (f). */
+static void a_ca_that_changed_its_key_speaks_of_what_the_old_key_signed(void **state)
+{
+    static const char cas[] = "ca intermediate intermediate-rekeyed";
+    static const trust_case rows[] = {
+        {cas, "empty of-rekeyed-intermediate", "via-intermediate", 0, HC_VERDICT_OK, 0, 0, ""},
+        {cas, "empty of-rekeyed-intermediate-alice-revoked", "via-intermediate", 0,
+         HC_VERDICT_REVOKED, X509_V_ERR_CERT_REVOKED, 0, NULL},
+        {cas, "empty of-intermediate of-rekeyed-intermediate-alice-revoked", "via-intermediate", 0,
+         HC_VERDICT_REVOKED, X509_V_ERR_CERT_REVOKED, 0, NULL},
+        /* The new key is revoked: its word is worth nothing, the old one's is. */
+        {cas, "rekeyed-intermediate-revoked of-rekeyed-intermediate", "via-intermediate", 0,
+         HC_VERDICT_STATUS_UNKNOWN, X509_V_ERR_CRL_PATH_VALIDATION_ERROR, 0, NULL},
+        {cas, "rekeyed-intermediate-revoked of-rekeyed-intermediate of-intermediate",
+         "via-intermediate", 0, HC_VERDICT_OK, 0, 0, ""},
+        /* Its certificate is over. */
+        {"ca intermediate intermediate-rekeyed-ended", "empty of-rekeyed-intermediate",
+         "via-intermediate", 0, HC_VERDICT_STATUS_UNKNOWN, X509_V_ERR_CRL_HAS_EXPIRED, 0, NULL},
+        /* A root whose new key the old one certifies; and one that only has its name. */
+        {"ca ca-new-with-old", "of-ca-new-key", "alice", 0, HC_VERDICT_OK, 0, 0, ""},
+        {"ca ca-new-key", "of-ca-new-key", "alice", 0, HC_VERDICT_STATUS_UNKNOWN,
+         X509_V_ERR_UNABLE_TO_GET_CRL, 0, NULL},
+    };
+    (void)state;
+    trust_case_check_all(rows);
+}
+
+static void for_the_leaf_alone_no_list_of_its_cas_is_wanted(void **state)
+{
+    static const trust_case rows[] = {
+        {"ca intermediate", "of-intermediate", "via-intermediate", 0, HC_VERDICT_OK, 0, 0, ""},
+        {"ca intermediate", "intermediate-revoked of-intermediate", "via-intermediate", 0,
+         HC_VERDICT_OK, 0, 0, ""},
+        {"ca intermediate", "of-intermediate-alice-revoked", "via-intermediate", 0,
+         HC_VERDICT_REVOKED, X509_V_ERR_CERT_REVOKED, 0, NULL},
+        {"ca intermediate", "empty", "via-intermediate", 0, HC_VERDICT_STATUS_UNKNOWN,
+         X509_V_ERR_UNABLE_TO_GET_CRL, 0, NULL},
+        {"ca", "alice-revoked", "alice", 0, HC_VERDICT_REVOKED, X509_V_ERR_CERT_REVOKED, 0, NULL},
+        {"ca", "empty", "alice", 0, HC_VERDICT_OK, 0, 0, ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < HC_COUNT(rows); i++)
+        trust_case_check_as(&rows[i], true);
+}
+
 static void a_list_that_becomes_stale_admits_nobody_and_still_revokes(void **state)
 {
     const int64_t due = 1772323200; /* 2026-03-01 */
@@ -137,7 +243,11 @@ static void lists_that_cannot_be_relied_on_do_not_load(void **state)
         {"ca", "wrong-aki", "not signed"},
         {"ca", "corrupt", "not signed"},
         {"ca", "delta", "delta"},
-        {"ca", "partition", "part of the certificates"},
+        {"ca", "attributes-only", "attribute"},
+        {"ca", "some-reasons", "onlySomeReasons"},
+        {"ca", "indirect-scope", "indirect"},
+        {"ca", "users-only-and-cas-only", "onlyContainsCACerts"},
+        {"ca", "scope-not-decodable", "cannot be read"},
         {"ca", "critical-unknown", "critical"},
         {"ca", "critical-unknown-in-entry", "critical"},
         {"ca", "indirect", "indirect"},
@@ -338,6 +448,11 @@ int main(void)
         cmocka_unit_test(every_certificate_below_the_root_needs_a_list_of_its_issuer),
         cmocka_unit_test(a_revoked_intermediate_takes_its_clients_along),
         cmocka_unit_test(a_renewed_ca_shares_the_lists_of_its_key),
+        cmocka_unit_test(of_two_lists_of_one_second_the_one_that_revokes_counts),
+        cmocka_unit_test(a_higher_number_does_not_restore_what_a_lower_one_revoked),
+        cmocka_unit_test(a_list_for_a_part_says_nothing_of_the_rest),
+        cmocka_unit_test(a_ca_that_changed_its_key_speaks_of_what_the_old_key_signed),
+        cmocka_unit_test(for_the_leaf_alone_no_list_of_its_cas_is_wanted),
         cmocka_unit_test(a_list_that_becomes_stale_admits_nobody_and_still_revokes),
         cmocka_unit_test(lists_that_cannot_be_relied_on_do_not_load),
         cmocka_unit_test(a_list_is_current_from_its_first_second_to_before_its_last),

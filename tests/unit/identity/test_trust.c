@@ -90,6 +90,45 @@ static void path_length_and_name_constraints_hold(void **state)
     trust_case_check_all(rows);
 }
 
+static void names_that_a_ca_excludes_are_refused(void **state)
+{
+    static const trust_case rows[] = {
+        OK("ca", "outside-exclusion intermediate-excludes"),
+        {"ca", NULL, "inside-exclusion intermediate-excludes", 0, HC_VERDICT_UNTRUSTED_ISSUER,
+         X509_V_ERR_EXCLUDED_VIOLATION, 0, "excluded"},
+    };
+    (void)state;
+    trust_case_check_all(rows);
+}
+
+/* RFC 5280 section 6.1.5 (g). */
+static void a_policy_that_a_ca_demands_must_be_there(void **state)
+{
+    static const trust_case rows[] = {
+        OK("ca", "with-policy intermediate-demands-policy"),
+        OK("ca", "with-other-policy intermediate"),
+        {"ca", NULL, "with-other-policy intermediate-demands-policy", 0,
+         HC_VERDICT_UNTRUSTED_ISSUER, X509_V_ERR_NO_EXPLICIT_POLICY, 0, "policy"},
+        {"ca", NULL, "via-intermediate intermediate-demands-policy", 0, HC_VERDICT_UNTRUSTED_ISSUER,
+         X509_V_ERR_NO_EXPLICIT_POLICY, 0, NULL},
+    };
+    (void)state;
+    trust_case_check_all(rows);
+}
+
+/* OpenSSL CVE-2023-0464: a tree that grew without bound. */
+static void a_thousand_policies_end_in_a_refusal_or_not_but_soon(void **state)
+{
+    (void)state;
+    hc_trust *t = trust_case_trust("ca", NULL);
+    hc_verdict v;
+    STACK_OF(X509) *chain = trust_case_chain("with-many-policies intermediate");
+    int rc = hc_trust_decide(t, sk_X509_value(chain, 0), chain, VECTOR_NOW, &v, NULL);
+    assert_int_equal(v.code, rc == 0 ? HC_VERDICT_OK : HC_VERDICT_STATUS_UNKNOWN);
+    sk_X509_pop_free(chain, X509_free);
+    hc_trust_unref(t);
+}
+
 static void time_is_checked_for_every_certificate(void **state)
 {
     const int64_t end = 1735689600;   /* 2025-01-01 */
@@ -367,6 +406,9 @@ int main(void)
         cmocka_unit_test(certificates_of_others_are_refused),
         cmocka_unit_test(a_client_cannot_issue),
         cmocka_unit_test(path_length_and_name_constraints_hold),
+        cmocka_unit_test(names_that_a_ca_excludes_are_refused),
+        cmocka_unit_test(a_policy_that_a_ca_demands_must_be_there),
+        cmocka_unit_test(a_thousand_policies_end_in_a_refusal_or_not_but_soon),
         cmocka_unit_test(time_is_checked_for_every_certificate),
         cmocka_unit_test(only_client_purposes_are_admitted),
         cmocka_unit_test(an_empty_list_of_purposes_admits_nobody),

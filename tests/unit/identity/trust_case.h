@@ -33,8 +33,8 @@ static inline size_t trust_case_read(const char *names, const char *folder, vect
 }
 
 /* The result of hc_trust_load for files by name. */
-static inline int trust_case_load(const char *cas, const char *crls, int64_t now_s, hc_trust **out,
-                                  hc_err *err)
+static inline int trust_case_load_as(const char *cas, const char *crls, bool leaf_only,
+                                     int64_t now_s, hc_trust **out, hc_err *err)
 {
     vector *files[2 * TRUST_CASE_FILES];
     hc_trust_source sources[2 * TRUST_CASE_FILES];
@@ -48,6 +48,7 @@ static inline int trust_case_load(const char *cas, const char *crls, int64_t now
         .ca_count = ca_count,
         .crls = sources + ca_count,
         .crl_count = crl_count,
+        .crl_leaf_only = leaf_only,
         .generation = 7,
         .now_s = now_s,
     };
@@ -57,13 +58,24 @@ static inline int trust_case_load(const char *cas, const char *crls, int64_t now
     return rc;
 }
 
-static inline hc_trust *trust_case_trust(const char *cas, const char *crls)
+static inline int trust_case_load(const char *cas, const char *crls, int64_t now_s, hc_trust **out,
+                                  hc_err *err)
+{
+    return trust_case_load_as(cas, crls, false, now_s, out, err);
+}
+
+static inline hc_trust *trust_case_trust_as(const char *cas, const char *crls, bool leaf_only)
 {
     hc_trust *t = NULL;
     hc_err err = {0};
-    if (trust_case_load(cas, crls, VECTOR_NOW, &t, &err) != 0)
+    if (trust_case_load_as(cas, crls, leaf_only, VECTOR_NOW, &t, &err) != 0)
         fail_msg("%s / %s: %s", cas, crls ? crls : "-", err.text);
     return t;
+}
+
+static inline hc_trust *trust_case_trust(const char *cas, const char *crls)
+{
+    return trust_case_trust_as(cas, crls, false);
 }
 
 /* To be freed with sk_X509_pop_free(…, X509_free). */
@@ -89,9 +101,9 @@ static inline hc_verdict trust_case_decide(hc_trust *t, const char *sent, int64_
     return v;
 }
 
-static inline void trust_case_check(const trust_case *c)
+static inline void trust_case_check_as(const trust_case *c, bool leaf_only)
 {
-    hc_trust *t = trust_case_trust(c->cas, c->crls);
+    hc_trust *t = trust_case_trust_as(c->cas, c->crls, leaf_only);
     /* Twice: the second answer may come from the cache. */
     for (int round = 0; round < 2; round++) {
         hc_verdict v = trust_case_decide(t, c->sent, c->now_s ? c->now_s : VECTOR_NOW);
@@ -108,7 +120,7 @@ static inline void trust_case_check(const trust_case *c)
 #define trust_case_check_all(rows)                                                                 \
     do {                                                                                           \
         for (size_t i_ = 0; i_ < HC_COUNT(rows); i_++)                                             \
-            trust_case_check(&(rows)[i_]);                                                         \
+            trust_case_check_as(&(rows)[i_], false);                                               \
     } while (0)
 
 #endif

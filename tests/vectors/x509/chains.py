@@ -19,6 +19,27 @@ def person(common_name: str) -> bytes:
     return name(("O", "Example"), ("CN", common_name))
 
 
+POLICY, OTHER_POLICY = "2.5.29.32.100.1", "2.5.29.32.100.2"
+
+
+def policies(*dotted: str) -> bytes:
+    return der.extension("2.5.29.32", der.sequence(*(der.sequence(der.oid(o)) for o in dotted)))
+
+
+def points(url: str) -> bytes:
+    """cRLDistributionPoints with one fullName."""
+    return der.extension("2.5.29.31", der.sequence(der.sequence(point(url))))
+
+
+def point(url: str) -> bytes:
+    return der.tlv(0xA0, der.tlv(0xA0, der.uri(url)))
+
+
+def scope(*fields: bytes) -> list[bytes]:
+    """issuingDistributionPoint."""
+    return [der.extension("2.5.29.28", der.sequence(*fields), True)]
+
+
 class Maker:
     """Makes what is asked for with the keys it is given; keeps nothing but the results."""
 
@@ -79,6 +100,18 @@ def make_authorities(m: Maker) -> None:
     permitted = der.sequence(der.tlv(0xA0, der.sequence(der.dns("example.com"))))
     m.ca("intermediate-name-constraints", INTERMEDIATE_NAME, "intermediate", issuer=CA_NAME,
          issuer_key="ca", serial=0x2005, extra=[der.extension("2.5.29.30", permitted, True)])
+    excluded = der.sequence(der.tlv(0xA1, der.sequence(der.dns("example.org"))))
+    m.ca("intermediate-excludes", INTERMEDIATE_NAME, "intermediate", issuer=CA_NAME,
+         issuer_key="ca", serial=0x2007, extra=[der.extension("2.5.29.30", excluded, True)])
+    m.ca("intermediate-demands-policy", INTERMEDIATE_NAME, "intermediate", issuer=CA_NAME,
+         issuer_key="ca", serial=0x2008, extra=[policies(POLICY), der.extension(
+             "2.5.29.36", der.sequence(der.tlv(0x80, b"\0")), True)])
+    m.ca("intermediate-rekeyed", INTERMEDIATE_NAME, "sub", issuer=CA_NAME, issuer_key="ca",
+         serial=0x2009)
+    m.ca("intermediate-rekeyed-ended", INTERMEDIATE_NAME, "sub", issuer=CA_NAME, issuer_key="ca",
+         serial=0x200A, not_after="20250101000000Z")
+    m.ca("ca-new-key", CA_NAME, "sub", serial=5)
+    m.ca("ca-new-with-old", CA_NAME, "sub", issuer_key="ca", serial=6)
     m.ca("sub-intermediate", name(("CN", "Sub CA")), "sub", issuer=INTERMEDIATE_NAME,
          issuer_key="intermediate", serial=0x2006)
     m.ca("cross-signed-a", name(("CN", "Cross A")), "ca", issuer=name(("CN", "Cross B")),
@@ -129,6 +162,14 @@ def make_leaves(m: Maker) -> None:
     m.leaf("via-sub-intermediate", issuer=name(("CN", "Sub CA")), issuer_key="sub")
     m.leaf("inside-constraints", extra=[der.san(der.dns("a.example.com"))], **via)
     m.leaf("outside-constraints", extra=[der.san(der.dns("a.example.org"))], **via)
+    m.leaf("outside-exclusion", extra=[der.san(der.dns("a.example.com"))], **via)
+    m.leaf("inside-exclusion", extra=[der.san(der.dns("a.example.org"))], **via)
+    m.leaf("with-policy", extra=[policies(POLICY)], **via)
+    m.leaf("with-other-policy", extra=[policies(OTHER_POLICY)], **via)
+    m.leaf("with-many-policies", extra=[policies(*(f"2.5.29.32.{n}" for n in range(200, 1200)))],
+           **via)
+    m.leaf("with-point-1", extra=[points("http://crl.example/1.crl")])
+    m.leaf("with-point-2", serial=0x1001, extra=[points("http://crl.example/2.crl")])
     m.leaf("below-cross-signed-a", issuer=name(("CN", "Cross A")), issuer_key="ca")
     m.leaf("nul-in-cn", subject=person("alice\0.evil"))
     m.leaf("serial-21-octets", serial=2**160)
@@ -161,8 +202,27 @@ def make_crls(m: Maker) -> None:
     m.crl("wrong-aki", aki="other")
     m.crl("without-extensions", extensions=[])
     m.crl("delta", extensions=[der.extension("2.5.29.27", der.integer(1), True)])
-    m.crl("partition", extensions=[der.extension(
-        "2.5.29.28", der.sequence(der.tlv(0x82, b"\xff")), True)])
+    m.crl("cas-only", extensions=scope(der.tlv(0x82, b"\xff")))
+    m.crl("users-only", extensions=scope(der.tlv(0x81, b"\xff")))
+    m.crl("users-only-alice-revoked", der.crl_entry(alice), extensions=scope(der.tlv(0x81, b"\xff")))
+    m.crl("users-only-and-cas-only", extensions=scope(der.tlv(0x81, b"\xff"),
+                                                     der.tlv(0x82, b"\xff")))
+    m.crl("attributes-only", extensions=scope(der.tlv(0x85, b"\xff")))
+    m.crl("some-reasons", extensions=scope(der.tlv(0x83, b"\x06\x40")))
+    m.crl("indirect-scope", extensions=scope(der.tlv(0x84, b"\xff")))
+    m.crl("scope-not-decodable", extensions=[der.extension("2.5.29.28", der.null(), True)])
+    m.crl("point-1", extensions=scope(point("http://crl.example/1.crl")))
+    m.crl("point-2", extensions=scope(point("http://crl.example/2.crl")))
+    m.crl("point-2-alice-revoked", der.crl_entry(alice),
+          extensions=scope(point("http://crl.example/2.crl")))
+    m.crl("of-rekeyed-intermediate", issuer=INTERMEDIATE_NAME, key="sub")
+    m.crl("of-rekeyed-intermediate-alice-revoked", der.crl_entry(alice), issuer=INTERMEDIATE_NAME,
+          key="sub")
+    m.crl("rekeyed-intermediate-revoked", der.crl_entry(0x2009, der.reason(2)))
+    m.crl("of-ca-new-key", key="sub")
+    m.crl("number-9-empty", extensions=[der.extension("2.5.29.20", der.integer(9))])
+    m.crl("number-8-alice-revoked", der.crl_entry(alice),
+          extensions=[der.extension("2.5.29.20", der.integer(8))])
     m.crl("critical-unknown", extensions=[der.extension("1.2.3.4.5", der.null(), True)])
     m.crl("critical-unknown-in-entry",
           der.crl_entry(7, der.extension("1.2.3.4.5", der.null(), True)))
