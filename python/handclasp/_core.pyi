@@ -33,6 +33,7 @@ class Lane:
         app: WSGIApplication,
         *,
         certificate: Callable[[bytes, tuple[bytes, ...], Mapping[str, str]], object],
+        client: Callable[[Lane, str, str, str], object],
         report: Callable[[dict[str, Any], BaseException | str], None],
         errors: TextIO,
         after: Callable[[], None] | None = None,
@@ -46,6 +47,14 @@ class Lane:
             KeyboardInterrupt: after ^C, or from the application; serve() may be called again.
             RuntimeError: the front broke the protocol.
             OSError: the descriptor failed.
+        """
+    def ask(self, client: object, question: bytes, /) -> bytes:
+        """What the authority answers about the client of the request that is being answered. From
+        any thread; one at a time.
+
+        Raises:
+            RuntimeError: `client` is not that one's `handclasp.client`: its request is over.
+            OSError: the front has gone.
         """
     def stop(self) -> None:
         """Lets serve() return when what the front has sent is answered. From any thread."""

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Self
 
 from handclasp._core import Lane
 from handclasp.certificate import Certificate
+from handclasp.client import Client
 from handclasp.worker import report
 
 if TYPE_CHECKING:
@@ -230,6 +231,7 @@ class Server:
             end.detach(),
             self._app,
             certificate=Certificate,
+            client=Client._of,
             report=report,
             errors=sys.stderr,
             multithread=self._threads > 1,

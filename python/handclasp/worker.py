@@ -162,6 +162,7 @@ class Lanes:
         max_requests: int = 0,
     ) -> None:
         from handclasp.certificate import Certificate
+        from handclasp.client import Client
 
         self._ended: deque[BaseException | None] = deque()
         self._lanes = [
@@ -169,6 +170,7 @@ class Lanes:
                 fd,
                 application,
                 certificate=Certificate,
+                client=Client._of,
                 report=report,
                 errors=sys.stderr,
                 after=self._countdown(max_requests) if max_requests > 0 else None,

@@ -1,10 +1,10 @@
 /* What the files of the extension module handclasp._core share: its state, a lane, one exchange on
  * it.
  *
- * The only folder that includes Python.h. Everything here is called with the GIL held; the three
- * places that give it up are marked "GIL:". A lane is used by the one thread that serves it; an
- * exchange may be held by the application for longer than its request and is then dead (its lane is
- * NULL). */
+ * The only folder that includes Python.h. Everything here is called with the GIL held; the places
+ * that give it up are marked "GIL:". A lane is used by the one thread that serves it, and by those
+ * that a view lets ask on it, one at a time; an exchange may be held by the application for longer
+ * than its request and is then dead (its lane is NULL). */
 #ifndef HCP_CORE_H
 #define HCP_CORE_H
 
@@ -114,6 +114,7 @@ typedef struct hcp_header {
 typedef struct hcp_slot {
     PyObject *variables;   /* dict; NULL where nothing was sent */
     PyObject *certificate; /* what `handclasp.certificate` is */
+    PyObject *client;      /* what `handclasp.client` is; NULL: nobody is known */
     PyObject *prototype; /* dict that a request's environ is copied from; made when first wanted */
 } hcp_slot;
 
@@ -122,6 +123,7 @@ typedef struct hcp_lane {
     hc_channel channel;
     PyObject *app;
     PyObject *certificate_type; /* (der, chain, variables) */
+    PyObject *client_type;      /* (lane, name, roles, attributes) */
     PyObject *errors;           /* wsgi.errors */
     PyObject *report;           /* (environ, problem) */
     PyObject *after;            /* () after each request; NULL: none */
@@ -135,7 +137,12 @@ typedef struct hcp_lane {
     hc_pair *pairs; /* HC_LANE_VARIABLES, for what is decoded and encoded */
     bool multithread, multiprocess;
     PyThread_type_lock sender; /* held by the thread that sends, while `sending` */
-    bool serving, sending;
+    PyThread_type_lock asker;  /* held by the thread that waits for an answer, while `asking`: it
+                                  alone reads from the channel */
+    PyObject *current; /* borrowed: the client of the request that is being answered, None where
+                          nobody is known; NULL between requests */
+    bool serving, sending, asking;
+    bool stopping;  /* stop() was called within a request */
     bool greeted;   /* the front has had its one hello */
     bool cancelled; /* the client of the current request has gone */
     bool gone; /* the front closed the lane, or a frame was cut: nothing can be sent any more */
@@ -170,8 +177,9 @@ extern PyType_Spec hcp_lane_spec;
 /* Sends what is in the channel's buffer. 0, or -1 with an exception (OSError where the front has
  * gone). */
 int hcp_lane_flush(hcp_lane *lane);
-/* Until no other thread sends: an application's may still be within write(). */
-void hcp_lane_wait_sent(hcp_lane *lane);
+/* Before END: nothing more may be asked, and no other thread is within write() or ask() any more.
+ */
+void hcp_lane_finish(hcp_lane *lane);
 /* The front wants no more of the current response. Costs a system call. */
 bool hcp_lane_is_cancelled(hcp_lane *lane);
 
@@ -179,6 +187,9 @@ bool hcp_lane_is_cancelled(hcp_lane *lane);
 int hcp_environ_reset(hcp_lane *lane);
 int hcp_environ_server(hcp_lane *lane, const hc_lane_server *server);
 int hcp_environ_certificate(hcp_lane *lane, const hc_lane_cert *cert);
+int hcp_environ_client(hcp_lane *lane, const hc_lane_client *client);
+/* Whose the certificate under a slot is; borrowed, None where nobody is known. */
+PyObject *hcp_environ_current(const hcp_lane *lane, uint16_t slot);
 /* Takes `fd` (-1: none), also on failure. */
 PyObject *hcp_environ_new(hcp_lane *lane, const hc_lane_request *request, int fd,
                           hcp_exchange *exchange);

@@ -159,8 +159,50 @@ int hcp_environ_certificate(hcp_lane *lane, const hc_lane_cert *cert)
     }
     Py_XSETREF(slot->variables, variables);
     Py_XSETREF(slot->certificate, certificate);
+    Py_CLEAR(slot->client); /* the front says whose it is, where it is somebody's */
     Py_CLEAR(slot->prototype);
     return 0;
+}
+
+static PyObject *make_client(hcp_lane *lane, const hc_lane_client *client)
+{
+    const hc_slice texts[] = {client->name, client->roles, client->attributes};
+    PyObject *arguments[1 + HC_COUNT(texts)] = {(PyObject *)lane}, *made = NULL;
+    size_t count = 0;
+    for (; count < HC_COUNT(texts); count++) {
+        PyObject *text = PyUnicode_DecodeUTF8((const char *)texts[count].at,
+                                              (Py_ssize_t)texts[count].size, NULL);
+        if (!text)
+            break;
+        arguments[1 + count] = text;
+    }
+    if (count == HC_COUNT(texts))
+        made = PyObject_Vectorcall(lane->client_type, arguments, 1 + HC_COUNT(texts), NULL);
+    while (count)
+        Py_DECREF(arguments[count--]);
+    return made;
+}
+
+int hcp_environ_client(hcp_lane *lane, const hc_lane_client *client)
+{
+    hcp_slot *slot = &lane->slots[client->slot];
+    PyObject *made = NULL;
+    if (!slot->variables) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the front named the client of a certificate that it never sent");
+        return -1;
+    }
+    if (client->known && !(made = make_client(lane, client)))
+        return -1;
+    Py_XSETREF(slot->client, made);
+    Py_CLEAR(slot->prototype);
+    return 0;
+}
+
+PyObject *hcp_environ_current(const hcp_lane *lane, uint16_t slot)
+{
+    PyObject *client = slot == HC_LANE_NO_SLOT ? NULL : lane->slots[slot].client;
+    return client ? client : Py_None;
 }
 
 static PyObject *make_prototype(hcp_lane *lane, hcp_slot *slot)
@@ -168,7 +210,8 @@ static PyObject *make_prototype(hcp_lane *lane, hcp_slot *slot)
     PyObject *prototype = PyDict_Copy(lane->base);
     /* What the lane says itself wins over a variable of the same name. */
     if (prototype && (PyDict_Merge(prototype, slot->variables, 0) < 0 ||
-                      set_key(lane, prototype, HCP_HC_CERTIFICATE, slot->certificate) < 0))
+                      set_key(lane, prototype, HCP_HC_CERTIFICATE, slot->certificate) < 0 ||
+                      (slot->client && set_key(lane, prototype, HCP_HC_CLIENT, slot->client) < 0)))
         Py_CLEAR(prototype);
     return prototype;
 }

@@ -58,20 +58,29 @@ int hcp_lane_flush(hcp_lane *lane)
     return rc == 0 ? 0 : -1;
 }
 
-void hcp_lane_wait_sent(hcp_lane *lane)
+static void wait_for_others(hcp_lane *lane)
 {
-    while (lane->sending) {
-        /* GIL: given up until the other thread has it again. */
-        Py_BEGIN_ALLOW_THREADS if (PyThread_acquire_lock(lane->sender, WAIT_LOCK))
-            PyThread_release_lock(lane->sender);
+    while (lane->asking || lane->sending) {
+        PyThread_type_lock lock = lane->asking ? lane->asker : lane->sender;
+        /* GIL: given up until the other thread is done. */
+        Py_BEGIN_ALLOW_THREADS if (PyThread_acquire_lock(lock, WAIT_LOCK))
+            PyThread_release_lock(lock);
         Py_END_ALLOW_THREADS
     }
+}
+
+void hcp_lane_finish(hcp_lane *lane)
+{
+    lane->current = NULL;
+    wait_for_others(lane);
+    if (lane->stopping && lane->channel.fd >= 0)
+        (void)shutdown(lane->channel.fd, SHUT_RD);
 }
 
 bool hcp_lane_is_cancelled(hcp_lane *lane)
 {
     uint8_t type = 0;
-    if (lane->cancelled || lane->gone || lane->sending)
+    if (lane->cancelled || lane->gone || lane->sending || lane->asking)
         return lane->cancelled || lane->gone;
     /* The frame stays where it is: once this request is over it is a late one. An end of what the
      * front sends says nothing about the response: after stop() that is how it looks. */
@@ -90,6 +99,16 @@ static int on_cert(hcp_lane *lane, hc_slice payload)
     if (rc != 0)
         raise_err(rc, &err);
     return rc == 0 ? hcp_environ_certificate(lane, &cert) : -1;
+}
+
+static int on_client(hcp_lane *lane, hc_slice payload)
+{
+    hc_lane_client client;
+    hc_err err = {0};
+    int rc = hc_lane_decode_client(payload, &client, &err);
+    if (rc != 0)
+        raise_err(rc, &err);
+    return rc == 0 ? hcp_environ_client(lane, &client) : -1;
 }
 
 static int on_server(hcp_lane *lane, hc_slice payload)
@@ -114,7 +133,10 @@ static int on_request(hcp_lane *lane, hc_slice payload, int fd)
         return -1;
     }
     lane->cancelled = false;
-    if (hcp_respond(lane, &request, fd) < 0)
+    lane->current = hcp_environ_current(lane, request.slot);
+    rc = hcp_respond(lane, &request, fd);
+    lane->current = NULL;
+    if (rc < 0)
         return -1;
     PyObject *done = lane->after ? PyObject_CallNoArgs(lane->after) : Py_NewRef(Py_None);
     Py_XDECREF(done);
@@ -127,6 +149,8 @@ static int on_frame(hcp_lane *lane, const hc_lane_header *header, hc_slice paylo
         return on_request(lane, payload, fd);
     if (fd < 0 && header->type == HC_LANE_CERT)
         return on_cert(lane, payload);
+    if (fd < 0 && header->type == HC_LANE_CLIENT)
+        return on_client(lane, payload);
     if (fd < 0 && header->type == HC_LANE_SERVER)
         return on_server(lane, payload);
     if (fd < 0 && header->type == HC_LANE_CANCEL && payload.size == 0)
@@ -190,13 +214,78 @@ static PyObject *lane_serve(PyObject *self, PyObject *ignored)
     Py_RETURN_NONE;
 }
 
+/* Waits for the front's answer; the caller has the channel's reading end to itself. */
+static PyObject *read_answer(hcp_lane *lane)
+{
+    while (!lane->gone) {
+        hc_lane_header header;
+        hc_slice payload;
+        hc_err err = {0};
+        int fd = -1, got;
+        /* GIL: given up while the authority works. */
+        Py_BEGIN_ALLOW_THREADS got = hc_channel_read(&lane->channel, &header, &payload, &fd, &err);
+        Py_END_ALLOW_THREADS if (fd >= 0)(void) close(fd);
+        if (got == 0 && fd < 0 && header.type == HC_LANE_ANSWER)
+            return PyBytes_FromStringAndSize((const char *)payload.at, (Py_ssize_t)payload.size);
+        if (got == 0 && fd < 0 && header.type == HC_LANE_CANCEL && payload.size == 0) {
+            lane->cancelled = true; /* the view will see it; what it asked is done all the same */
+            continue;
+        }
+        if (got == -HC_EAGAIN && PyErr_CheckSignals() == 0)
+            continue;
+        lane->gone = true; /* an answer may still come, and it is nobody's */
+        if (got == 0)
+            PyErr_Format(PyExc_RuntimeError, "the front sent a frame of type %d", header.type);
+        else if (got != -HC_EAGAIN)
+            raise_err(got, &err);
+        return NULL;
+    }
+    PyErr_SetString(PyExc_BrokenPipeError, "the lane was closed");
+    return NULL;
+}
+
+static PyObject *ask(hcp_lane *lane, hc_slice question)
+{
+    PyObject *answer = NULL;
+    lane->asking = true;
+    (void)PyThread_acquire_lock(lane->asker, WAIT_LOCK); /* free but for a moment */
+    if (hc_lane_add_ask(&lane->channel.out, question) != 0)
+        PyErr_NoMemory();
+    else if (hcp_lane_flush(lane) == 0)
+        answer = read_answer(lane);
+    lane->asking = false;
+    PyThread_release_lock(lane->asker);
+    return answer;
+}
+
+static PyObject *lane_ask(PyObject *self, PyObject *args)
+{
+    hcp_lane *lane = (hcp_lane *)self;
+    PyObject *client, *question;
+    if (!PyArg_ParseTuple(args, "OS:ask", &client, &question))
+        return NULL;
+    if (PyBytes_GET_SIZE(question) > HC_LIMIT_ASK_BYTES) {
+        PyErr_Format(PyExc_ValueError, "a question has %d octets at most", HC_LIMIT_ASK_BYTES);
+        return NULL;
+    }
+    wait_for_others(lane);
+    if (lane->current != client) {
+        PyErr_SetString(PyExc_RuntimeError, "the request of this client is over: ask while it is "
+                                            "being answered");
+        return NULL;
+    }
+    return ask(lane, hc_slice_of(PyBytes_AS_STRING(question), (size_t)PyBytes_GET_SIZE(question)));
+}
+
 static PyObject *lane_stop(PyObject *self, PyObject *ignored)
 {
     (void)ignored;
     hcp_lane *lane = (hcp_lane *)self;
     /* What the front has sent is still answered; what it sends from now on it is told at once was
-     * not taken. */
-    if (lane->channel.fd >= 0)
+     * not taken. Within a request that is its END: the view may still wait for an answer. */
+    if (lane->current)
+        lane->stopping = true;
+    else if (lane->channel.fd >= 0)
         (void)shutdown(lane->channel.fd, SHUT_RD);
     Py_RETURN_NONE;
 }
@@ -223,28 +312,31 @@ static PyObject *lane_fileno(PyObject *self, PyObject *ignored)
 
 static int init_lane(hcp_lane *lane, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"fd",    "app",         "certificate",  "report", "errors",
-                            "after", "multithread", "multiprocess", NULL};
-    PyObject *app, *certificate_type = NULL, *report = NULL, *errors = NULL, *after = NULL;
+    static char *names[] = {"fd",     "app",   "certificate", "client",       "report",
+                            "errors", "after", "multithread", "multiprocess", NULL};
+    PyObject *app, *certificate_type = NULL, *client_type = NULL, *report = NULL, *errors = NULL,
+                   *after = NULL;
     int fd, multithread = 0, multiprocess = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iO|$OOOOpp:Lane", names, &fd, &app,
-                                     &certificate_type, &report, &errors, &after, &multithread,
-                                     &multiprocess))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iO|$OOOOOpp:Lane", names, &fd, &app,
+                                     &certificate_type, &client_type, &report, &errors, &after,
+                                     &multithread, &multiprocess))
         return -1;
-    if (!certificate_type || !report || !errors) {
-        PyErr_SetString(PyExc_TypeError, "Lane needs certificate, report and errors");
+    if (!certificate_type || !client_type || !report || !errors) {
+        PyErr_SetString(PyExc_TypeError, "Lane needs certificate, client, report and errors");
         return -1;
     }
     lane->app = Py_NewRef(app);
     lane->certificate_type = Py_NewRef(certificate_type);
+    lane->client_type = Py_NewRef(client_type);
     lane->report = Py_NewRef(report);
     lane->errors = Py_NewRef(errors);
     lane->after = after && after != Py_None ? Py_NewRef(after) : NULL;
     lane->multithread = multithread;
     lane->multiprocess = multiprocess;
     lane->sender = PyThread_allocate_lock();
+    lane->asker = PyThread_allocate_lock();
     lane->pairs = PyMem_Calloc(HC_LANE_VARIABLES, sizeof(*lane->pairs));
-    if (!lane->sender || !lane->pairs) {
+    if (!lane->sender || !lane->asker || !lane->pairs) {
         PyErr_NoMemory();
         return -1;
     }
@@ -274,6 +366,7 @@ static int lane_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(lane->app);
     Py_VISIT(lane->certificate_type);
+    Py_VISIT(lane->client_type);
     Py_VISIT(lane->errors);
     Py_VISIT(lane->report);
     Py_VISIT(lane->after);
@@ -283,6 +376,7 @@ static int lane_traverse(PyObject *self, visitproc visit, void *arg)
     for (size_t i = 0; i < HC_COUNT(lane->slots); i++) {
         Py_VISIT(lane->slots[i].variables);
         Py_VISIT(lane->slots[i].certificate);
+        Py_VISIT(lane->slots[i].client);
         Py_VISIT(lane->slots[i].prototype);
     }
     return 0;
@@ -293,6 +387,7 @@ static int lane_clear(PyObject *self)
     hcp_lane *lane = (hcp_lane *)self;
     Py_CLEAR(lane->app);
     Py_CLEAR(lane->certificate_type);
+    Py_CLEAR(lane->client_type);
     Py_CLEAR(lane->errors);
     Py_CLEAR(lane->report);
     Py_CLEAR(lane->after);
@@ -302,6 +397,7 @@ static int lane_clear(PyObject *self)
     for (size_t i = 0; i < HC_COUNT(lane->slots); i++) {
         Py_CLEAR(lane->slots[i].variables);
         Py_CLEAR(lane->slots[i].certificate);
+        Py_CLEAR(lane->slots[i].client);
         Py_CLEAR(lane->slots[i].prototype);
     }
     return 0;
@@ -323,6 +419,8 @@ static void lane_dealloc(PyObject *self)
     PyMem_Free(lane->pairs);
     if (lane->sender)
         PyThread_free_lock(lane->sender);
+    if (lane->asker)
+        PyThread_free_lock(lane->asker);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -331,6 +429,9 @@ static PyMethodDef lane_methods[] = {
     {"serve", lane_serve, METH_NOARGS,
      "Says hello to the front, then answers its requests until it closes the lane or stop() was "
      "called."},
+    {"ask", lane_ask, METH_VARARGS,
+     "ask(client, question: bytes) -> bytes\n\n"
+     "Asks the authority about the client of the request that is being answered."},
     {"stop", lane_stop, METH_NOARGS,
      "Lets serve() return when what the front has sent is answered. From any thread."},
     {"close", lane_close, METH_NOARGS, "Closes the descriptor."},
@@ -340,11 +441,12 @@ static PyMethodDef lane_methods[] = {
 
 static PyType_Slot lane_slots[] = {
     {Py_tp_doc,
-     "Lane(fd, app, *, certificate, report, errors, after=None, multithread=False, "
+     "Lane(fd, app, *, certificate, client, report, errors, after=None, multithread=False, "
      "multiprocess=False)\n--\n\n"
      "One end of a lane to the front, and the WSGI application that answers on it.\n\n"
      "fd: a stream socket in blocking mode; the lane owns it from now on.\n"
      "certificate: called with (der, chain, variables) once a client certificate.\n"
+     "client: called with (lane, name, roles, attributes) once a record; texts.\n"
      "report: called with (environ, problem) for the log; problem is an exception or a sentence.\n"
      "errors: wsgi.errors.\n"
      "after: called without arguments after each request."},

@@ -282,7 +282,7 @@ int hcp_respond(hcp_lane *lane, const hc_lane_request *request, int fd)
     if (fd >= 0)
         input = Py_XNewRef(PyDict_GetItem(env, lane->state->keys[HCP_WSGI_INPUT]));
     int interrupt = answer(lane, env, x, &failed);
-    hcp_lane_wait_sent(lane);
+    hcp_lane_finish(lane);
     hcp_exchange_end(x);
     if (input)
         close_input(lane, env, input);

@@ -12,6 +12,7 @@ import pytest
 from lane_peer import Front
 
 from handclasp._core import LANE_PROTOCOL, Lane
+from handclasp.client import Client
 
 
 class Served(Front):
@@ -23,6 +24,7 @@ class Served(Front):
         self.reports: list[BaseException | str] = []
         self.failure: BaseException | None = None
         options.setdefault("certificate", lambda der, chain, variables: (der, chain, variables))
+        options.setdefault("client", Client._of)
         options.setdefault("errors", sys.stderr)
         options.setdefault("report", lambda environ, problem: self.reports.append(problem))
         self.lane = Lane(theirs.detach(), validator(app) if validate else app, **options)
@@ -46,6 +48,12 @@ class Served(Front):
         self.thread.join(10)
         assert not self.thread.is_alive()
         return self.failure
+
+    def ended_with(self) -> BaseException | None:
+        """As end(), for a failure that the test is about."""
+        self.end()
+        failure, self.failure = self.failure, None
+        return failure
 
 
 @pytest.fixture(name="serve")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import array
+import json
 import os
 import socket
 import struct
 from dataclasses import dataclass, field
 
 HEADER = struct.Struct("<IBBH")
-CERT, REQUEST, SERVER, CANCEL = range(1, 5)
-HELLO, HEAD, DATA, FILE, END, REFUSED = range(16, 22)
+CERT, REQUEST, SERVER, CANCEL, CLIENT, ANSWER = range(1, 7)
+HELLO, HEAD, DATA, FILE, END, REFUSED, ASK = range(16, 23)
 HAS_FD = 1
 NO_SLOT = 0xFFFF
 
@@ -25,6 +26,7 @@ class Response:
     body: bytes = b""
     failed: bool = False
     refused: list[tuple[str, str]] = field(default_factory=list)  # verdict, reason
+    questions: list[bytes] = field(default_factory=list)
     frames: list[int] = field(default_factory=list)
 
     def __getitem__(self, name: str) -> str:
@@ -180,6 +182,26 @@ class Front:
         payload += struct.pack("<H", len(chain)) + b"".join(pack32(c) for c in chain)
         self.peer.sendall(frame(CERT, payload))
 
+    def send_client(self, slot, name="", roles="", attributes="", *, known=True) -> None:
+        payload = struct.pack("<HB", slot, known) + pack16(octets_of(name))
+        payload += pack16(octets_of(roles)) + pack32(octets_of(attributes))
+        self.peer.sendall(frame(CLIENT, payload))
+
+    def question(self):
+        """What a view asks, decoded."""
+        kind, payload, _ = self.read()
+        assert kind == ASK
+        return json.loads(payload)
+
+    def answer(self, answer) -> None:
+        octets = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        self.peer.sendall(frame(ANSWER, octets))
+
+    def answer_next(self, answer):
+        question = self.question()
+        self.answer(answer)
+        return question
+
     def send(self, *arguments, **keywords) -> None:
         self.peer.sendall(request_frame(*arguments, **keywords))
 
@@ -211,6 +233,8 @@ class Front:
                 os.close(fd)
             elif kind == REFUSED:
                 response.refused.append(self._refusal(payload))
+            elif kind == ASK:
+                response.questions.append(payload)  # answered before
             else:
                 assert kind == END and payload in (b"\0", b"\1")
                 response.failed = payload == b"\1"

@@ -12,6 +12,7 @@ from lane_peer import Front, LaneClosed
 from wsgi_apps import PLAIN, Blocks, fail
 
 from handclasp._core import LANE_PROTOCOL, Lane
+from handclasp.client import Client
 
 
 def app(environ, start_response):
@@ -37,6 +38,8 @@ def app(environ, start_response):
         environ["handclasp.refuse"]("because")
     if path == "/short":
         return Blocks(b"x", fail(ValueError()), close=fail(ValueError()))
+    if path == "/ask":
+        environ["handclasp.client"].suspend("lost")
     if path == "/generator":
         return (block for block in (b"", b"a", b"b"))
     environ["itself"] = environ  # a cycle, for the collector
@@ -45,17 +48,26 @@ def app(environ, start_response):
 
 PATHS = [
     *("/", "/fail", "/status", "/header", "/write", "/twice", "/sent", "/file", "/refuse"),
-    *("/short", "/generator"),
+    *("/short", "/generator", "/ask"),
 ]
+OK = b'{"ok":true}'
 
 
 def ask_all(front, file):
     for path in PATHS:
         headers = [("Host", "x"), ("X-Some", "a"), ("X-Some", "b"), ("X_Bad", "c"), ("X" * 50, "")]
-        front.ask("POST", path, headers, b"body", slot=1, remote_user="alice")
-        front.send_with_file(file.fileno(), 4, "POST", path, headers)
+        front.send("POST", path, headers, b"body", slot=1, remote_user="alice")
+        if path == "/ask":
+            front.answer_next(OK)
+        front.receive()
+        front.send_with_file(file.fileno(), 4, "POST", path, headers, slot=1)
+        if path == "/ask":
+            front.answer_next(OK)
         front.receive()
     front.send_cert(1, [("SSL_CLIENT_S_DN", "CN=alice")], chain=[b"issuer"])
+    front.send_client(1, "alice", "meter reader", '{"room":7}')
+    front.send_client(1, known=False)
+    front.send_client(1, "alice", "meter", '{"room":7}')
     front.send_server([("SSL_SERVER_S_DN", "CN=localhost")])
 
 
@@ -63,6 +75,7 @@ def test_thousands_of_requests_leave_nothing_behind(serve):
     report = lambda environ, problem: None  # noqa: E731
     front = serve(app, validate=False, report=report)
     front.send_cert(1, [])
+    front.send_client(1, "alice")
     with tempfile.TemporaryFile() as file:
         file.write(b"body")
         file.flush()
@@ -92,8 +105,16 @@ def test_a_lane_is_freed_with_all_it_held():
         ours, theirs = socket.socketpair()
         own = App()
         own.lane = Lane(
-            theirs.detach(), own, certificate=dict, report=print, errors=sys.stderr, after=None
+            theirs.detach(),
+            own,
+            certificate=print,
+            client=Client._of,
+            report=print,
+            errors=sys.stderr,
         )
+        front = Front(ours)
+        front.send_cert(1, [])
+        front.send_client(1, "alice")  # it knows its lane: a cycle
         ours.shutdown(socket.SHUT_WR)
         own.lane.serve()
         fd = own.lane.fileno()
@@ -125,8 +146,9 @@ def test_a_lane_is_served_once_at_a_time(serve):
     [
         {},
         {"certificate": dict},
-        {"certificate": dict, "report": print},
-        {"certificate": dict, "report": print, "errors": None, "other": 1},
+        {"certificate": dict, "report": print, "errors": None},
+        {"certificate": dict, "client": dict, "report": print},
+        {"certificate": dict, "client": dict, "report": print, "errors": None, "other": 1},
     ],
 )
 def test_a_lane_must_be_told_all_it_needs(keywords):
@@ -143,11 +165,15 @@ def serve_without_memory(path, nth):
         theirs.detach(),
         app,
         certificate=lambda *arguments: arguments,
+        client=Client._of,
         report=lambda environ, problem: None,
         errors=sys.stderr,
     )
     front.send_cert(1, [("SSL_CLIENT_S_DN", "CN=alice")], chain=[b"issuer"])
+    front.send_client(1, "alice", "meter", '{"room":7}')
     front.send("POST", path, [("Host", "x"), ("A", "b"), ("A", "c")], b"body", slot=1)
+    if path == "/ask":
+        front.answer(OK)
     ours.shutdown(socket.SHUT_WR)
     raised, response = False, None
     capi.set_nomemory(nth, nth + 1)
@@ -155,6 +181,8 @@ def serve_without_memory(path, nth):
         lane.serve()
     except MemoryError:
         raised = True
+    except RuntimeError:  # an answer to what could not be asked
+        raised = path == "/ask"
     finally:
         capi.remove_mem_hooks()
     lane.close()

@@ -45,6 +45,7 @@ def make(app):
         theirs.detach(),
         app,
         certificate=dict,
+        client=dict,
         report=lambda environ, problem: reports.append(problem),
         errors=sys.stderr,
     )
