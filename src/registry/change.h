@@ -2,7 +2,8 @@
  *
  * Every function is to be called within a write transaction (hc_registry_begin … commit), so that
  * several changes can be one; nothing is on disk, and nobody is let in or kept out, before the
- * commit. A change that changes nothing writes no audit row and returns 0. */
+ * commit. A change that changes nothing writes no audit row and returns 0. What was
+ * and what is now stands in the audit as JSON objects: {"status":"suspended","reason":"lost"}. */
 #ifndef HC_REGISTRY_CHANGE_H
 #define HC_REGISTRY_CHANGE_H
 
@@ -32,9 +33,9 @@ void hc_registry_rollback(hc_registry *r);
 /* -HC_EEXIST where the name is taken. */
 int hc_change_add_client(hc_registry *r, const hc_actor *a, hc_slice name, hc_slice roles,
                          hc_slice attributes, int64_t *id, hc_err *err) HC_MUST_CHECK;
-/* Suspends, resumes (ACTIVE) or revokes. Revoking revokes every active certificate of it too, with
- * `reason_code`; these stay revoked when the record is made active again. `reason`: a person's
- * words. */
+/* Suspends, resumes (ACTIVE) or revokes; a revoked one cannot be suspended (-HC_EINVAL). Revoking
+ * revokes every active certificate of it too, with `reason_code`; these stay revoked when the
+ * record is made active again. `reason`: a person's words. */
 int hc_change_client_status(hc_registry *r, const hc_actor *a, int64_t client_id,
                             hc_client_status status, hc_slice reason, int reason_code,
                             hc_err *err) HC_MUST_CHECK;
@@ -42,6 +43,8 @@ int hc_change_client_roles(hc_registry *r, const hc_actor *a, int64_t client_id,
                            hc_err *err) HC_MUST_CHECK;
 int hc_change_client_attributes(hc_registry *r, const hc_actor *a, int64_t client_id,
                                 hc_slice attributes, hc_err *err) HC_MUST_CHECK;
+/* -HC_EDENIED where it has a revoked certificate that may not have ended: nobody would know any
+ * more that it is revoked. */
 int hc_change_remove_client(hc_registry *r, const hc_actor *a, int64_t client_id,
                             hc_err *err) HC_MUST_CHECK;
 
