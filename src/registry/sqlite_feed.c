@@ -42,9 +42,17 @@ int hc_sqlite_changed(hc_registry *r, bool *changed, hc_err *err)
         s->looked = false;
         return rc;
     }
-    /* A change of its own does not move the version; a file that was written over by something that
-     * is not SQLite may not either. */
-    *changed = !s->looked || !same || version != s->data_version;
+    bool moved = s->looked && version != s->data_version;
+    if (s->looked && !same && !moved && s->read_only) {
+        /* By something that is not SQLite, a backup perhaps whose own counter says the same: what
+         * this connection keeps in memory may be of the file before. A commit between the two looks
+         * seems so too, and is worth opening anew. */
+        s->looked = false;
+        return hc_err_set(err, HC_ENOENT, "%s: was written over: it has to be opened anew",
+                          s->path);
+    }
+    /* A change of its own does not move the version. */
+    *changed = !s->looked || !same || moved;
     s->looked = true;
     s->data_version = version;
     return 0;
