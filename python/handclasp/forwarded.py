@@ -1,0 +1,498 @@
+"""The same identity behind somebody else's TLS: nginx, Apache, HAProxy, Envoy, Traefik, a cloud's
+load balancer.
+
+    from handclasp.forwarded import ForwardedClientCertificate
+
+    app.wsgi_app = ForwardedClientCertificate(
+        app.wsgi_app, form="nginx", trusted=["127.0.0.1"], state="/var/lib/handclasp")
+
+The terminator hands over a certificate; everything about it is decided here again: the chain to the
+CAs, purpose, time, revocation, the client's record. The application then sees the very names that
+`handclasp serve` gives it, and `current_client`, `@client_required` and the rest work alike.
+
+Nothing is believed until it is named. A request from anybody else, and one whose certificate cannot
+be read without doubt, has no identity, and every header that could be taken for one is removed.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import logging
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from handclasp import _door, _environ
+from handclasp._forms import FORMS, Form, Handed, Unreadable
+from handclasp.certificate import Certificate
+from handclasp.client import Client
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+__all__ = ["ForwardedClientCertificate"]
+
+_log = logging.getLogger("handclasp.forwarded")
+
+#: What an environ may hold that looks like an identity, of whatever terminator; names in the
+#: spelling of PEP 3333, which is one for all cases and for `_` and `-`.
+_SUSPICIOUS = (
+    "REMOTE_USER",
+    "AUTH_TYPE",
+    "SSL_CLIENT_",
+    "X_SSL_",
+    "handclasp.",
+    "HTTP_SSL_",
+    "HTTP_X_SSL_",
+    "HTTP_CLIENT_CERT",
+    "HTTP_X_CLIENT_CERT",
+    "HTTP_X_FORWARDED_CLIENT_CERT",
+    "HTTP_X_FORWARDED_TLS_CLIENT_CERT",
+    "HTTP_X_AMZN_MTLS_",
+    "HTTP_X_ARR_CLIENTCERT",
+    "HTTP_CF_CLIENT_CERT",
+    "HTTP_CF_CERT_",
+    "HTTP_HANDCLASP",
+)
+#: Servers that put the client's address, and not their peer's, into REMOTE_ADDR.
+_ADDRESS_IS_THE_CLIENTS = ("mod_wsgi.version", "uwsgi.version")
+_RETRY_AFTER_S = 5
+_REMEMBERED = 4096
+_LOOK_AGAIN_S = 1.0
+
+Mode = Literal["request", "optional", "required"]
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _in_environ(header: str) -> str:
+    return "HTTP_" + header.upper().replace("-", "_")
+
+
+class _Trusted:
+    """Who may hand over certificates: networks, "tcp:NETWORK", "unix:" and "variables:"."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        if isinstance(names, str):
+            raise TypeError("trusted must be a list of peers, not one string")
+        self.networks: list[_Network] = []
+        self.certain: list[_Network] = []
+        self.unix = self.variables = self.anybody = False
+        for name in names:
+            self._add(name)
+        self._seen: dict[str, bool] = {}
+
+    def _add(self, name: str) -> None:
+        self.anybody = True
+        if name == "unix:":
+            self.unix = True
+        elif name == "variables:":
+            self.variables = True
+        else:
+            rest = name.removeprefix("tcp:")
+            try:
+                network = ipaddress.ip_network(rest)
+            except ValueError:
+                raise ValueError(
+                    f"trusted: {name!r} is neither an address, a network, 'tcp:NETWORK', 'unix:' nor 'variables:'"
+                ) from None
+            self.networks.append(network)
+            if rest != name:
+                self.certain.append(network)
+
+    def believes_variables(self, environ: WSGIEnvironment) -> bool:
+        """Server variables cannot be made by a client; who set them is the server that runs us."""
+        return self.variables or (self.anybody and not _address_is_the_peers(environ))
+
+    def believes_headers(self, environ: WSGIEnvironment) -> bool:
+        orig = environ.get("werkzeug.proxy_fix.orig")
+        source = orig if isinstance(orig, dict) else environ
+        address = source.get("REMOTE_ADDR")
+        peers = _address_is_the_peers(environ)
+        if not address:
+            return self.unix and peers and address == ""
+        key = f"{address} {peers}"
+        known = self._seen.get(key)
+        if known is None:
+            known = self._contains(str(address), self.networks if peers else self.certain)
+            if len(self._seen) >= _REMEMBERED:
+                self._seen.clear()
+            self._seen[key] = known
+        return known
+
+    @staticmethod
+    def _contains(text: str, networks: list[_Network]) -> bool:
+        try:
+            address = ipaddress.ip_address(text.partition("%")[0])
+        except ValueError:
+            return False
+        mapped = getattr(address, "ipv4_mapped", None)
+        return any(a in n for n in networks for a in (address, mapped) if a is not None)
+
+
+def _address_is_the_peers(environ: WSGIEnvironment) -> bool:
+    return not any(name in environ for name in _ADDRESS_IS_THE_CLIENTS)
+
+
+class _Files:
+    """CA certificates and revocation lists, read anew when they have changed."""
+
+    def __init__(self, ca_certs: Sequence[str], crl: Sequence[str]) -> None:
+        self.ca_certs, self.crl = ca_certs, crl
+        self.state = self._state()
+        self.looked = time.monotonic()
+        self._lock = threading.Lock()
+
+    @staticmethod
+    def _read(paths: Sequence[str]) -> list[tuple[str, bytes]]:
+        return [(path, Path(path).read_bytes()) for path in paths]
+
+    def read(self) -> tuple[list[tuple[str, bytes]], list[tuple[str, bytes]]]:
+        return self._read(self.ca_certs), self._read(self.crl)
+
+    def _state(self) -> list[tuple[int, ...] | None]:
+        found: list[tuple[int, ...] | None] = []
+        for path in (*self.ca_certs, *self.crl):
+            try:
+                stat = os.stat(path)
+                found.append((stat.st_ino, stat.st_mtime_ns, stat.st_size))
+            except OSError:
+                found.append(None)
+        return found
+
+    def changed(self) -> bool:
+        """At most once a second, and for one thread alone, true where a file is another one now."""
+        now = time.monotonic()
+        if now - self.looked < _LOOK_AGAIN_S or not self._lock.acquire(blocking=False):
+            return False
+        try:
+            self.looked = now
+            state = self._state()
+            changed = state != self.state
+            self.state = state
+            return changed
+        finally:
+            self._lock.release()
+
+
+@dataclass(slots=True)
+class _Seen:
+    """A certificate that was handed over before: nothing of it is decoded twice."""
+
+    caller: _door.Caller
+    certificate: Certificate
+    known: tuple[_door.Answer, Client | None] | None = None  # whole or not at all: threads share it
+    logged: str = _environ.OK  # the last verdict
+
+
+@dataclass(frozen=True, slots=True)
+class _Paths:
+    ca_certs: list[str]
+    crl: list[str]
+    registry: str | None
+    base: str | None = field(default=None)
+
+
+def _as_list(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None) -> list[str]:
+    if paths is None:
+        return []
+    if isinstance(paths, (str, os.PathLike)):
+        return [os.fspath(paths)]
+    return [os.fspath(path) for path in paths]
+
+
+def _registry_of_state(state: str) -> str:
+    """What `registry:` in the state folder's handclasp.yaml says: never guessed."""
+    path = os.path.join(state, "handclasp.yaml")
+    try:
+        text = Path(path).read_text()
+    except OSError as problem:
+        raise ValueError(f"{path} cannot be read ({problem.strerror}): name registry=") from None
+    found = re.findall(r"^registry[ \t]*:[ \t]*([^\s#'\"]+)[ \t]*(?:#.*)?$", text, re.MULTILINE)
+    if len(found) != 1:
+        raise ValueError(f"{path} does not say in one plain line what registry is: name registry=")
+    return str(found[0])
+
+
+def _cas_of_state(state: str) -> list[str]:
+    folder = Path(state, "ca")
+    older = sorted(str(path) for path in folder.glob("old-*.pem"))
+    return [str(folder / "ca.pem"), *older]
+
+
+def _resolve(state: str | None, ca_certs: list[str], crl: list[str], registry: str | None) -> _Paths:
+    if state is not None:
+        ca_certs = ca_certs or _cas_of_state(state)
+        registry = registry or _registry_of_state(state)
+    if not ca_certs:
+        raise ValueError("ca_certs= (or state=) must name the CAs of your clients")
+    if registry is None:
+        raise ValueError("registry= must name the clients' records, or be 'none' where the CAs alone decide")
+    return _Paths(ca_certs, crl, None if registry == "none" else registry, state)
+
+
+class ForwardedClientCertificate:
+    """WSGI middleware (PEP 3333): fills in what `handclasp serve` fills in, from a certificate that
+    the TLS terminator in front handed over.
+
+    Args:
+        app: the WSGI application inside.
+        form: how it is handed over: "rfc9440", "nginx", "apache", "haproxy", "envoy", "traefik",
+            "aws-alb".
+        trusted: who may hand it over. Addresses and networks of TCP peers; "unix:" for a peer on a
+            unix socket; "variables:" for server variables alone (mod_wsgi, uwsgi_param). Under
+            mod_wsgi and uWSGI, whose REMOTE_ADDR is the client's address, only variables are
+            believed; "tcp:NETWORK" says that it is the peer's address there too (uWSGI's
+            http-socket). Empty: nobody.
+        ca_certs: files with the CAs of the clients, PEM.
+        crl: files with their revocation lists.
+        registry: URL of the clients' records, "sqlite:PATH"; "none": the CAs alone decide. Opened
+            for reading, followed by a thread.
+        state: a state folder, in the place of those that are not given: ca/ca.pem and what its
+            handclasp.yaml says of the registry.
+        unknown: "refuse" or "admit" who is not in the registry.
+        registry_max_age: seconds that records are believed for while the registry cannot be read;
+            after that a client is answered 503.
+        client_cert: "request": whatever comes, the application decides, by @client_required or
+            `handclasp.verdict`. "optional": a certificate that is refused is answered 403.
+            "required": so is none at all.
+        header, verify_header, chain_header: other names of the form's headers.
+
+    Raises:
+        ValueError: an argument, or what a file holds, is not what it should be.
+        OSError: a file cannot be read.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        *,
+        form: str,
+        trusted: Iterable[str],
+        ca_certs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+        crl: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+        registry: str | None = None,
+        state: str | os.PathLike[str] | None = None,
+        unknown: Literal["refuse", "admit"] = "refuse",
+        registry_max_age: float = 10.0,
+        client_cert: Mode = "request",
+        header: str | None = None,
+        verify_header: str | None = None,
+        chain_header: str | None = None,
+    ) -> None:
+        if form not in FORMS:
+            raise ValueError(f"form: {form!r} is none of {', '.join(FORMS)}")
+        if unknown not in ("refuse", "admit"):
+            raise ValueError(f"unknown: {unknown!r} is neither 'refuse' nor 'admit'")
+        if client_cert not in ("request", "optional", "required"):
+            raise ValueError(f"client_cert: {client_cert!r} is no mode")
+        self.app = app
+        self._form: Form = FORMS[form].renamed(header, verify_header, chain_header)
+        self._keys = {name: _in_environ(name) for name in self._form.headers()}
+        self._innocent = {"wsgi.input"}  # names that were looked at before
+        self._suspicious = (*_SUSPICIOUS, *self._keys.values())
+        self._trusted = _Trusted(trusted)
+        self._mode = client_cert
+        folder = os.fspath(state) if state is not None else None
+        paths = _resolve(folder, _as_list(ca_certs), _as_list(crl), registry)
+        self._files = _Files(paths.ca_certs, paths.crl)
+        self._door = _door.Door(
+            *self._files.read(),
+            registry=paths.registry,
+            base=paths.base,
+            admit_unknown=unknown == "admit",
+            max_age_ms=int(registry_max_age * 1000),
+            report=_report,
+        )
+        self._seen: dict[tuple[str | None, ...] | Handed, _Seen] = {}
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            seen = self._handed_over(environ)
+            reason = ""
+        except Unreadable as problem:
+            seen, reason = None, str(problem)
+        self._strip(environ)
+        if reason:
+            _log.warning("no identity address=%r reason=%r", environ.get("REMOTE_ADDR"), reason)
+        if self._files.changed():
+            self._reload()
+        verdict = self._fill(environ, seen) if seen else _nobody(environ)
+        return self._admit(environ, start_response, verdict)
+
+    # ---- what was handed over
+
+    def _handed_over(self, environ: WSGIEnvironment) -> _Seen | None:
+        if self._form.variables and self._trusted.believes_variables(environ):
+            handed = self._form.read_variables(environ)
+            if handed is not None:
+                return self._known(handed, lambda: handed)
+        if not self._trusted.believes_headers(environ):
+            return None
+        texts = tuple([environ.get(key) for key in self._keys.values()])
+        if not any(texts):
+            return None
+        return self._known(texts, lambda: self._form.read(self._header_of(environ)))
+
+    def _header_of(self, environ: WSGIEnvironment) -> Callable[[str], str | None]:
+        return lambda name: environ.get(self._keys[name])
+
+    def _known(self, key: tuple[str | None, ...] | Handed, read: Callable[[], Handed | None]) -> _Seen | None:
+        seen = self._seen.get(key)
+        if seen is not None:
+            return seen
+        handed = read()
+        if handed is None:
+            return None
+        try:
+            caller = self._door.caller(handed.leaf, handed.chain)
+        except ValueError as problem:
+            raise Unreadable(f"what was handed over is no certificate: {problem}") from None
+        seen = _Seen(caller, Certificate(handed.leaf, handed.chain, caller.variables))
+        if len(self._seen) >= _REMEMBERED:
+            self._seen.clear()
+        self._seen[key] = seen
+        return seen
+
+    def _strip(self, environ: WSGIEnvironment) -> None:
+        innocent = self._innocent
+        found = [key for key in environ if key not in innocent]
+        for key in found:
+            if key.startswith(self._suspicious):
+                del environ[key]
+            elif len(innocent) < _REMEMBERED and len(key) < 100:
+                innocent.add(key)
+
+    def _reload(self) -> None:
+        try:
+            self._door.load(*self._files.read())
+            _log.info("CAs and revocation lists were read anew")
+        except (OSError, ValueError) as problem:
+            _log.error("CAs and revocation lists stay as they were: %s", problem)
+
+    # ---- what the application sees
+
+    def _fill(self, environ: WSGIEnvironment, seen: _Seen) -> str:
+        answer = self._door.check(seen.caller)
+        verdict, error, depth, detail, verify, days_left, record = answer
+        known = seen.known
+        if known is None or known[0] is not answer:
+            known = seen.known = (answer, _client_of(record))
+        environ.update(seen.caller.variables)
+        environ["SSL_CLIENT_VERIFY"] = verify
+        environ["SSL_CLIENT_V_REMAIN"] = str(days_left)
+        environ[_environ.CERTIFICATE] = seen.certificate
+        environ[_environ.VERDICT] = verdict
+        environ[_environ.VERDICT_DETAIL] = detail
+        environ[_environ.ERROR] = error
+        environ[_environ.DEPTH] = depth
+        environ[_environ.REFUSE] = _Refuse(environ)
+        client = known[1]
+        environ[_environ.CLIENT] = client
+        if client is not None:
+            # PEP 3333: UTF-8, carried as Latin-1.
+            environ["REMOTE_USER"] = client.name.encode().decode("latin-1")
+            environ["AUTH_TYPE"] = "CLIENT_CERT"
+        if verdict != seen.logged:  # once, not for every request of a client that does not give up
+            seen.logged = verdict
+            if verdict != _environ.OK:
+                _log_refusal(environ, verdict, detail)
+        return verdict
+
+    def _admit(self, environ: WSGIEnvironment, start_response: StartResponse, verdict: str) -> Iterable[bytes]:
+        absent = verdict == _environ.NO_CERTIFICATE
+        if verdict == "registry-unavailable":
+            return _problem(start_response, "503 Service Unavailable", environ)
+        if verdict == _environ.OK or self._mode == "request":
+            return self.app(environ, start_response)
+        if absent and self._mode == "optional":
+            return self.app(environ, start_response)
+        if absent:
+            _log_refusal(environ, verdict, "")
+        return _problem(start_response, "403 Forbidden", environ)
+
+
+def _client_of(record: tuple[str, str, str] | None) -> Client | None:
+    if record is None:
+        return None
+    name, roles, attributes = record
+    return Client(name, roles.split(), json.loads(attributes) if attributes else {})
+
+
+def _nobody(environ: WSGIEnvironment) -> str:
+    environ["SSL_CLIENT_VERIFY"] = "NONE"
+    environ[_environ.CERTIFICATE] = None
+    environ[_environ.CLIENT] = None
+    environ[_environ.VERDICT] = _environ.NO_CERTIFICATE
+    environ[_environ.VERDICT_DETAIL] = ""
+    environ[_environ.ERROR] = 0
+    environ[_environ.DEPTH] = 0
+    environ[_environ.REFUSE] = _Refuse(environ)
+    return _environ.NO_CERTIFICATE
+
+
+class _Refuse:
+    """`handclasp.refuse`: one line in the log for a refusal by the application."""
+
+    __slots__ = ("_environ",)
+
+    def __init__(self, environ: WSGIEnvironment) -> None:
+        self._environ = environ
+
+    def __call__(self, reason: str, verdict: str = _environ.REFUSED_BY_APP) -> None:
+        _log_refusal(self._environ, verdict, reason)
+
+
+def _log_refusal(environ: WSGIEnvironment, verdict: str, reason: str) -> None:
+    certificate = environ.get(_environ.CERTIFICATE)
+    if not isinstance(certificate, Certificate):
+        _log.warning(
+            "client refused verdict=%s reason=%r address=%r",
+            verdict,
+            reason,
+            environ.get("REMOTE_ADDR"),
+        )
+        return
+    _log.warning(
+        "client refused verdict=%s reason=%r subject=%r issuer=%r serial=%s serial_decimal=%d "
+        "fingerprint=%s address=%r",
+        verdict,
+        reason,
+        str(certificate.subject),
+        str(certificate.issuer),
+        certificate.serial_hex,
+        certificate.serial,
+        certificate.fingerprint_sha256,
+        environ.get("REMOTE_ADDR"),
+    )
+
+
+def _problem(start_response: StartResponse, status: str, environ: WSGIEnvironment) -> Iterable[bytes]:
+    """RFC 9457, as the server itself says it."""
+    code, title = status.split(" ", 1)
+    problem: dict[str, Any] = {"type": "about:blank", "title": title, "status": int(code)}
+    if environ[_environ.VERDICT_DETAIL]:
+        problem["detail"] = environ[_environ.VERDICT_DETAIL]
+    problem["verdict"] = environ[_environ.VERDICT]
+    body = (json.dumps(problem) + "\n").encode()
+    headers = [
+        ("Content-Type", "application/problem+json"),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", "no-store"),
+    ]
+    if code == "503":
+        headers.append(("Retry-After", str(_RETRY_AFTER_S)))
+    start_response(status, headers)
+    return [body]
+
+
+def _report(problem: str | None) -> None:
+    if problem is None:
+        _log.info("the registry can be read again")
+    else:
+        _log.error("%s", problem)
