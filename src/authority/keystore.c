@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "authority/key_pem.h"
 #include "base/limits.h"
 #include "base/mem.h"
 
@@ -209,8 +210,14 @@ static int rename_new(int folder, const char *from, const char *to)
     return renameat(folder, from, folder, to);
 }
 
-int hc_keystore_write(const hc_keystore *k, const char *name, hc_slice bytes, bool secret,
-                      hc_err *err)
+static int exists_already(const hc_keystore *k, const char *name, hc_err *err)
+{
+    return hc_err_set(err, HC_EBUSY, "%s/%s exists already", k->path, name);
+}
+
+/* Writes a temporary and moves it to its name; `replace`: whatever is there. */
+static int write_file(const hc_keystore *k, const char *name, hc_slice bytes, bool secret,
+                      bool replace, hc_err *err)
 {
     char temporary[NAME_BYTES];
     const char *leaf = name;
@@ -223,13 +230,52 @@ int hc_keystore_write(const hc_keystore *k, const char *name, hc_slice bytes, bo
         rc = hc_err_set(err, HC_EINVAL, "the name %.40s… is too long", name);
     else if (write_temporary(folder, temporary, bytes, secret ? 0600 : 0644) != 0)
         rc = io_error(k, name, "write", err);
-    else if (rename_new(folder, temporary, leaf) != 0)
-        rc = errno == EEXIST ? hc_err_set(err, HC_EBUSY, "%s/%s exists already", k->path, name)
-                             : io_error(k, name, "write", err);
+    else if ((replace ? renameat(folder, temporary, folder, leaf)
+                      : rename_new(folder, temporary, leaf)) != 0)
+        rc = errno == EEXIST ? exists_already(k, name, err) : io_error(k, name, "write", err);
     else if (fsync(folder) != 0)
         rc = io_error(k, name, "sync the folder of", err);
     (void)close(folder);
     return rc;
+}
+
+int hc_keystore_write(const hc_keystore *k, const char *name, hc_slice bytes, bool secret,
+                      hc_err *err)
+{
+    return write_file(k, name, bytes, secret, false, err);
+}
+
+int hc_keystore_replace(const hc_keystore *k, const char *name, hc_slice bytes, bool secret,
+                        hc_err *err)
+{
+    return write_file(k, name, bytes, secret, true, err);
+}
+
+/* Both names lie in the same folder, which is synced. */
+static int sync_folder(const hc_keystore *k, const char *name, hc_err *err)
+{
+    const char *leaf = name;
+    int folder = -1;
+    int rc = open_folder(k, name, &leaf, &folder, err);
+    if (rc == 0 && fsync(folder) != 0)
+        rc = io_error(k, name, "sync the folder of", err);
+    if (folder >= 0)
+        (void)close(folder);
+    return rc;
+}
+
+int hc_keystore_rename(const hc_keystore *k, const char *from, const char *to, hc_err *err)
+{
+    if (renameat(k->dir_fd, from, k->dir_fd, to) != 0)
+        return io_error(k, from, "rename", err);
+    return sync_folder(k, to, err);
+}
+
+int hc_keystore_link(const hc_keystore *k, const char *from, const char *to, hc_err *err)
+{
+    if (linkat(k->dir_fd, from, k->dir_fd, to, 0) != 0)
+        return errno == EEXIST ? exists_already(k, to, err) : io_error(k, to, "make", err);
+    return sync_folder(k, to, err);
 }
 
 /* What was written to a memory BIO, to the file; the BIO's memory is a secret's and is overwritten.
@@ -243,16 +289,14 @@ static int write_bio(const hc_keystore *k, const char *name, BIO *bio, bool secr
     return hc_keystore_write(k, name, hc_slice_of(at, (size_t)size), secret, err);
 }
 
-int hc_keystore_write_key(const hc_keystore *k, const char *name, EVP_PKEY *key, hc_err *err)
+int hc_keystore_write_key(const hc_keystore *k, const char *name, EVP_PKEY *key,
+                          hc_slice passphrase, hc_err *err)
 {
-    BIO *bio = BIO_new(BIO_s_secmem());
-    int rc;
-    if (!bio || PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) != 1)
-        rc = hc_err_set(err, HC_ETLS, "cannot write %s/%s as PEM", k->path, name);
-    else
+    BIO *bio = NULL;
+    int rc = hc_key_to_pem(key, passphrase, &bio, err);
+    if (rc == 0)
         rc = write_bio(k, name, bio, true, err);
     BIO_free(bio);
-    ERR_clear_error();
     return rc;
 }
 
@@ -283,9 +327,7 @@ static int read_all(int fd, uint8_t *at, size_t size)
     return 0;
 }
 
-/* The caller frees `*out` as a secret. */
-static int read_file(const hc_keystore *k, const char *name, uint8_t **out, size_t *out_size,
-                     hc_err *err)
+int hc_keystore_read(const hc_keystore *k, const char *name, hc_secret *out, hc_err *err)
 {
     struct stat st;
     uint8_t *at = NULL;
@@ -302,12 +344,10 @@ static int read_file(const hc_keystore *k, const char *name, uint8_t **out, size
     else if (read_all(fd, at, (size_t)st.st_size) != 0)
         rc = io_error(k, name, "read", err);
     (void)close(fd);
-    if (rc == 0) {
-        *out = at;
-        *out_size = (size_t)st.st_size;
-    } else {
-        hc_free(at);
-    }
+    if (rc == 0)
+        *out = (hc_secret){at, (size_t)st.st_size};
+    else if (at)
+        hc_free_secret(at, (size_t)st.st_size);
     return rc;
 }
 
@@ -321,42 +361,34 @@ static int no_passphrase(char *buf, int size, int writing, void *arg)
     return -1;
 }
 
-int hc_keystore_read_key(const hc_keystore *k, const char *name, EVP_PKEY **out, hc_err *err)
+int hc_keystore_read_key(const hc_keystore *k, const char *name, hc_slice passphrase,
+                         EVP_PKEY **out, hc_err *err)
 {
-    uint8_t *at = NULL;
-    size_t size = 0;
-    int rc = read_file(k, name, &at, &size, err);
+    hc_secret pem = {NULL, 0};
+    int rc = hc_keystore_read(k, name, &pem, err);
     if (rc != 0)
         return rc;
-    BIO *bio = BIO_new_mem_buf(at, (int)size);
-    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
-    if (key)
-        *out = key;
-    else
-        rc = hc_err_set(err, HC_EFORMAT,
-                        "%s/%s holds no private key that can be read without a passphrase", k->path,
-                        name);
-    BIO_free(bio);
-    hc_free_secret(at, size);
-    ERR_clear_error();
+    rc = hc_key_from_pem(hc_secret_slice(&pem), passphrase, out, err);
+    if (rc != 0)
+        (void)hc_err_context(err, "%s/%s", k->path, name);
+    hc_secret_done(&pem);
     return rc;
 }
 
 int hc_keystore_read_cert(const hc_keystore *k, const char *name, X509 **out, hc_err *err)
 {
-    uint8_t *at = NULL;
-    size_t size = 0;
-    int rc = read_file(k, name, &at, &size, err);
+    hc_secret pem = {NULL, 0};
+    int rc = hc_keystore_read(k, name, &pem, err);
     if (rc != 0)
         return rc;
-    BIO *bio = BIO_new_mem_buf(at, (int)size);
+    BIO *bio = BIO_new_mem_buf(pem.at, (int)pem.size);
     X509 *cert = bio ? PEM_read_bio_X509(bio, NULL, no_passphrase, NULL) : NULL;
     if (cert)
         *out = cert;
     else
         rc = hc_err_set(err, HC_EFORMAT, "%s/%s holds no certificate", k->path, name);
     BIO_free(bio);
-    hc_free(at);
+    hc_secret_done(&pem);
     ERR_clear_error();
     return rc;
 }

@@ -67,7 +67,7 @@ static int find_pair(maker *m, const char *stem, pair *p)
     if (rc == 0)
         rc = hc_keystore_exists(&m->store, p->cert_name, &p->cert_found, m->err);
     if (rc == 0 && p->key_found)
-        rc = hc_keystore_read_key(&m->store, p->key_name, &p->key, m->err);
+        rc = hc_keystore_read_key(&m->store, p->key_name, HC_SLICE_NONE, &p->key, m->err);
     if (rc == 0 && p->cert_found)
         rc = hc_keystore_read_cert(&m->store, p->cert_name, &p->cert, m->err);
     if (rc == 0 && p->key && p->cert && X509_check_private_key(p->cert, p->key) != 1)
@@ -81,9 +81,9 @@ static int ensure_key(maker *m, pair *p)
         say(m, HC_STATE_FOUND, p->key_name, NULL);
         return 0;
     }
-    int rc = hc_key_new(&p->key, m->err);
+    int rc = hc_key_new(HC_KEY_P256, &p->key, m->err);
     if (rc == 0)
-        rc = hc_keystore_write_key(&m->store, p->key_name, p->key, m->err);
+        rc = hc_keystore_write_key(&m->store, p->key_name, p->key, HC_SLICE_NONE, m->err);
     if (rc == 0)
         say(m, HC_STATE_MADE, p->key_name, NULL);
     return rc;
@@ -98,15 +98,16 @@ static int no_ca_key(maker *m, const pair *p)
 }
 
 /* Key, then certificate. The caller found out that the certificate is missing. */
-static int make_pair(maker *m, const hc_profile *profile, pair *p)
+static int make_pair(maker *m, const char *profile_name, const hc_holder *holder, pair *p)
 {
+    const hc_profile *profile = hc_profile_builtin(hc_slice_text(profile_name));
     bool is_ca = profile->kind == HC_PROFILE_CA;
     if (!is_ca && !m->ca_key)
         return no_ca_key(m, p);
     int rc = ensure_key(m, p);
     if (rc == 0)
-        rc = hc_issue(profile, p->key, is_ca ? NULL : m->ca, is_ca ? NULL : m->ca_key, &p->cert,
-                      m->err);
+        rc = hc_issue(profile, holder, p->key, is_ca ? NULL : m->ca, is_ca ? NULL : m->ca_key,
+                      &p->cert, m->err);
     if (rc == 0)
         rc = hc_keystore_write_cert(&m->store, p->cert_name, p->cert, m->err);
     if (rc == 0)
@@ -135,7 +136,7 @@ static void inspect_found(maker *m, const pair *p)
 
 static int init_ca(maker *m)
 {
-    hc_profile profile = {.kind = HC_PROFILE_CA, .now_s = m->plan->now_s};
+    hc_holder holder = {.now_s = m->plan->now_s};
     pair p = {.key = NULL};
     int rc = hc_keystore_folder(&m->store, "ca", m->err);
     if (rc == 0)
@@ -144,7 +145,7 @@ static int init_ca(maker *m)
         say(m, p.key_found ? HC_STATE_FOUND : HC_STATE_KEY_AWAY, p.key_name, NULL);
         inspect_found(m, &p);
     } else if (rc == 0) {
-        rc = make_pair(m, &profile, &p);
+        rc = make_pair(m, "ca", &holder, &p);
     }
     if (rc == 0) {
         m->ca = p.cert;
@@ -158,7 +159,7 @@ static int init_ca(maker *m)
 static bool names_host(X509 *cert, const char *host)
 {
     uint8_t octets[16];
-    size_t size = hc_profile_address(host, octets);
+    size_t size = hc_san_address(host, octets);
     if (size > 0)
         return X509_check_ip(cert, octets, size, 0) == 1;
     return X509_check_host(cert, host, 0, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, NULL) == 1;
@@ -205,21 +206,24 @@ static size_t all_hosts(const hc_state_plan *plan, const char *out[HC_PROFILE_HO
 static int init_server(maker *m)
 {
     const char *hosts[HC_PROFILE_HOSTS_MAX];
-    hc_profile profile = {.kind = HC_PROFILE_SERVER, .hosts = hosts, .now_s = m->plan->now_s};
+    hc_san sans[HC_PROFILE_HOSTS_MAX];
+    hc_holder holder = {.sans = sans, .now_s = m->plan->now_s};
     pair p = {.key = NULL};
-    profile.host_count = all_hosts(m->plan, hosts);
+    holder.san_count = all_hosts(m->plan, hosts);
+    for (size_t i = 0; i < holder.san_count; i++)
+        sans[i] = hc_profile_host(hosts[i]);
     int rc = hc_keystore_folder(&m->store, "server", m->err);
     if (rc == 0)
         rc = find_pair(m, "server/server", &p);
     if (rc == 0)
-        rc = p.cert_found ? found_server(m, &p) : make_pair(m, &profile, &p);
+        rc = p.cert_found ? found_server(m, &p) : make_pair(m, "server", &holder, &p);
     pair_done(&p);
     return rc;
 }
 
 static int init_client(maker *m, const char *name)
 {
-    hc_profile profile = {.kind = HC_PROFILE_CLIENT, .name = name, .now_s = m->plan->now_s};
+    hc_holder holder = {.name = name, .now_s = m->plan->now_s};
     char stem[NAME_BYTES];
     pair p = {.key = NULL};
     (void)snprintf(stem, sizeof(stem), "clients/%s", name);
@@ -228,7 +232,7 @@ static int init_client(maker *m, const char *name)
         say(m, p.key_found ? HC_STATE_FOUND : HC_STATE_KEY_AWAY, p.key_name, NULL);
         inspect_found(m, &p);
     } else if (rc == 0) {
-        rc = make_pair(m, &profile, &p);
+        rc = make_pair(m, "client", &holder, &p);
     }
     pair_done(&p);
     return rc;

@@ -154,7 +154,7 @@ int hc_probe_server(const char *host, const char *port, const char *server_name,
     if (rc != 0)
         goto out;
     ssl = SSL_new(ctx);
-    bool named = hc_profile_address(server_name, address) == 0;
+    bool named = hc_san_address(server_name, address) == 0;
     if (!ssl || SSL_set_fd(ssl, fd) != 1 ||
         (named && SSL_set_tlsext_host_name(ssl, server_name) != 1)) {
         rc = hc_err_set(err, HC_ETLS, "cannot begin a handshake with %.200s", host);

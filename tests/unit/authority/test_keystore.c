@@ -123,14 +123,14 @@ static void test_keys_and_certificates_come_back_as_they_were(void **state)
     hc_keystore k = opened();
     EVP_PKEY *key = NULL, *read_key = NULL;
     X509 *cert = NULL, *read_cert = NULL;
-    hc_profile p = {.kind = HC_PROFILE_CA, .now_s = 1767225600};
+    hc_holder h = {.now_s = 1767225600};
     hc_err err = {0};
-    assert_int_equal(hc_key_new(&key, &err), 0);
-    assert_int_equal(hc_issue(&p, key, NULL, NULL, &cert, &err), 0);
-    assert_int_equal(hc_keystore_write_key(&k, "k", key, &err), 0);
+    assert_int_equal(hc_key_new(HC_KEY_P256, &key, &err), 0);
+    assert_int_equal(hc_issue(hc_profile_builtin(S("ca")), &h, key, NULL, NULL, &cert, &err), 0);
+    assert_int_equal(hc_keystore_write_key(&k, "k", key, HC_SLICE_NONE, &err), 0);
     assert_int_equal(hc_keystore_write_cert(&k, "c", cert, &err), 0);
     assert_int_equal(mode_of("store/k"), 0600);
-    assert_int_equal(hc_keystore_read_key(&k, "k", &read_key, &err), 0);
+    assert_int_equal(hc_keystore_read_key(&k, "k", HC_SLICE_NONE, &read_key, &err), 0);
     assert_int_equal(hc_keystore_read_cert(&k, "c", &read_cert, &err), 0);
     assert_int_equal(EVP_PKEY_eq(key, read_key), 1);
     assert_int_equal(X509_cmp(cert, read_cert), 0);
@@ -139,6 +139,47 @@ static void test_keys_and_certificates_come_back_as_they_were(void **state)
     EVP_PKEY_free(read_key);
     X509_free(cert);
     X509_free(read_cert);
+    hc_keystore_close(&k);
+}
+
+static void test_an_encrypted_key_names_its_file_when_it_does_not_open(void **state)
+{
+    (void)state;
+    hc_keystore k = opened();
+    EVP_PKEY *key = NULL, *read_key = NULL;
+    hc_err err = {0};
+    assert_int_equal(hc_key_new(HC_KEY_P256, &key, &err), 0);
+    assert_int_equal(hc_keystore_write_key(&k, "k", key, S("right"), &err), 0);
+    assert_int_equal(mode_of("store/k"), 0600);
+    assert_int_equal(hc_keystore_read_key(&k, "k", S("wrong"), &read_key, &err), -HC_EDENIED);
+    assert_string_equal(err.text, "store/k: the passphrase does not open this key");
+    assert_int_equal(hc_keystore_read_key(&k, "k", S("right"), &read_key, &err), 0);
+    assert_int_equal(EVP_PKEY_eq(key, read_key), 1);
+    EVP_PKEY_free(key);
+    EVP_PKEY_free(read_key);
+    hc_keystore_close(&k);
+}
+
+static void test_a_file_is_replaced_moved_and_named_twice_where_asked(void **state)
+{
+    (void)state;
+    hc_keystore k = opened();
+    hc_secret bytes = {NULL, 0};
+    hc_err err = {0};
+    assert_int_equal(hc_keystore_replace(&k, "a", S("first"), false, &err), 0);
+    assert_int_equal(hc_keystore_replace(&k, "a", S("second"), true, &err), 0);
+    assert_int_equal(mode_of("store/a"), 0600);
+    assert_int_equal(hc_keystore_link(&k, "a", "b", &err), 0);
+    assert_int_equal(hc_keystore_link(&k, "a", "b", &err), -HC_EBUSY);
+    assert_int_equal(hc_keystore_replace(&k, "a", S("third"), true, &err), 0);
+    assert_string_equal(text_of("store/b"), "second");
+    assert_int_equal(hc_keystore_rename(&k, "b", "a", &err), 0);
+    assert_false(is_there("store/b"));
+    assert_int_equal(hc_keystore_rename(&k, "b", "a", &err), -HC_EIO);
+    assert_int_equal(hc_keystore_link(&k, "missing", "c", &err), -HC_EIO);
+    assert_int_equal(hc_keystore_read(&k, "a", &bytes, &err), 0);
+    assert_slice(hc_secret_slice(&bytes), "second");
+    hc_secret_done(&bytes);
     hc_keystore_close(&k);
 }
 
@@ -155,7 +196,7 @@ static void test_what_is_no_pem_is_an_error_and_nobody_is_asked(void **state)
         X509 *cert = NULL;
         hc_err err = {0};
         put("store/x", bad[i]);
-        assert_int_equal(hc_keystore_read_key(&k, "x", &key, &err), -HC_EFORMAT);
+        assert_int_equal(hc_keystore_read_key(&k, "x", HC_SLICE_NONE, &key, &err), -HC_EFORMAT);
         assert_int_equal(hc_keystore_read_cert(&k, "x", &cert, &err), -HC_EFORMAT);
         assert_null(key);
         assert_null(cert);
@@ -163,8 +204,8 @@ static void test_what_is_no_pem_is_an_error_and_nobody_is_asked(void **state)
     EVP_PKEY *key = NULL;
     hc_err err = {0};
     assert_int_equal(mkdir("store/folder", 0700), 0);
-    assert_int_equal(hc_keystore_read_key(&k, "folder", &key, &err), -HC_EFORMAT);
-    assert_int_equal(hc_keystore_read_key(&k, "missing", &key, &err), -HC_EIO);
+    assert_int_equal(hc_keystore_read_key(&k, "folder", HC_SLICE_NONE, &key, &err), -HC_EFORMAT);
+    assert_int_equal(hc_keystore_read_key(&k, "missing", HC_SLICE_NONE, &key, &err), -HC_EIO);
     hc_keystore_close(&k);
 }
 
@@ -181,6 +222,8 @@ int main(void)
         TEST(test_a_folder_that_others_can_write_to_is_refused),
         TEST(test_a_second_writer_waits_for_the_first),
         TEST(test_keys_and_certificates_come_back_as_they_were),
+        TEST(test_an_encrypted_key_names_its_file_when_it_does_not_open),
+        TEST(test_a_file_is_replaced_moved_and_named_twice_where_asked),
         TEST(test_what_is_no_pem_is_an_error_and_nobody_is_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -99,11 +99,11 @@ static void test_an_address_is_given_in_octets(void **state)
 {
     (void)state;
     uint8_t out[16];
-    assert_int_equal(hc_profile_address("10.0.0.1", out), 4);
+    assert_int_equal(hc_san_address("10.0.0.1", out), 4);
     assert_memory_equal(out, "\x0a\0\0\1", 4);
-    assert_int_equal(hc_profile_address("::1", out), 16);
+    assert_int_equal(hc_san_address("::1", out), 16);
     assert_int_equal(out[15], 1);
-    assert_int_equal(hc_profile_address("localhost", out), 0);
+    assert_int_equal(hc_san_address("localhost", out), 0);
 }
 
 int main(void)

@@ -16,10 +16,10 @@ static int begin(void **state)
 {
     (void)state;
     EVP_PKEY *key = NULL;
-    hc_profile p = {.kind = HC_PROFILE_CA, .now_s = 1767225600};
+    hc_holder h = {.now_s = 1767225600};
     hc_err err = {0};
-    assert_int_equal(hc_key_new(&key, &err), 0);
-    assert_int_equal(hc_issue(&p, key, NULL, NULL, &cert, &err), 0);
+    assert_int_equal(hc_key_new(HC_KEY_P256, &key, &err), 0);
+    assert_int_equal(hc_issue(hc_profile_builtin(S("ca")), &h, key, NULL, NULL, &cert, &err), 0);
     EVP_PKEY_free(key);
     (void)snprintf(file, sizeof(file), "/tmp/handclasp-pem-XXXXXX");
     int fd = mkstemp(file);
