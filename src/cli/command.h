@@ -37,6 +37,7 @@ extern const hc_command hc_cmd_reload;
 extern const hc_command hc_cmd_version;
 extern const hc_command hc_cmd_help;
 extern const hc_command hc_cmd_front;
+extern const hc_command hc_cmd_authority;
 extern const hc_command hc_cmd_manual;
 
 /* NULL where there is none; of the table alone, hidden ones too. */

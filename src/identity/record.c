@@ -130,5 +130,8 @@ void hc_verdict_with_record(hc_verdict *v, hc_lookup *l, const hc_cert *cert, bo
     }
     hc_record_unref(a.record);
     v->code = a.code != HC_VERDICT_OK ? a.code : HC_VERDICT_REGISTRY_UNAVAILABLE;
+    /* Of no moment of the registry: it holds only as long as there is none to be had. */
+    if (v->code == HC_VERDICT_REGISTRY_UNAVAILABLE)
+        v->record_generation = 0;
     describe(v, &a);
 }

@@ -196,6 +196,7 @@ static int add_atom(hc_buf *out, char atom, const hc_access_entry *e)
     case 'a':
         return add_header(out, e, "user-agent");
     case 'u':
+        return add_or_dash(out, e->record ? hc_record_name(e->record) : hc_slice_text(subject(e)));
     case 'c':
         return add_or_dash(out, hc_slice_text(subject(e)));
     case 'n':
@@ -252,12 +253,13 @@ static int write_json(hc_buf *out, const hc_access_entry *e)
     static const hc_request none;
     const hc_request *r = e->request ? e->request : &none;
     json_t *o = json_pack(
-        "{s:I, s:s, s:o*, s:o*, s:o*, s:i, s:I, s:I, s:s, s:s, s:s, s:s, s:b}", "time",
+        "{s:I, s:s, s:o*, s:o*, s:o*, s:i, s:I, s:I, s:s, s:o*, s:s, s:s, s:s, s:b}", "time",
         (json_int_t)hc_clock_wall_s(), "address", e->peer->address, "method", json_text(r->method),
         "path", json_text(r->raw_path), "query", json_text(r->query), "status", e->status, "bytes",
         (json_int_t)e->body_bytes, "duration_us", (json_int_t)e->duration_us, "verdict",
-        hc_verdict_name(e->verdict->code), "client", subject(e), "serial", serial(e), "tls",
-        e->peer->tls_protocol, "resumed", e->peer->tls_resumed);
+        hc_verdict_name(e->verdict->code), "user",
+        e->record ? json_text(hc_record_name(e->record)) : NULL, "client", subject(e), "serial",
+        serial(e), "tls", e->peer->tls_protocol, "resumed", e->peer->tls_resumed);
     char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
     int rc = text ? hc_buf_add_text(out, text) : -HC_ENOMEM;
     free(text);

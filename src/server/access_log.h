@@ -15,6 +15,7 @@ typedef struct hc_access_entry {
     const hc_peer *peer;
     const hc_principal *principal; /* may be NULL */
     const hc_verdict *verdict;
+    const hc_record *record; /* of the client; NULL where nobody is known */
     int status;
     uint64_t body_bytes;
     uint64_t duration_us;
@@ -25,7 +26,7 @@ typedef struct hc_access_entry {
  * format with the client's name, "json", or gunicorn's atoms: %(h)s %(l)s %(u)s %(t)s %(r)s %(m)s
  * %(U)s %(q)s %(H)s %(s)s %(b)s %(B)s %(f)s %(a)s
  * %(T)s %(M)s %(D)s %(L)s %(p)s %({header}i)s, and ours %(v)s verdict, %(c)s client subject, %(n)s
- * serial. */
+ * serial. %(u)s is the name of the client's record, or the subject where it has none. */
 int hc_access_log_open(const char *file, const char *format, hc_access_log **out,
                        hc_err *err) HC_MUST_CHECK;
 /* The same over a descriptor that somebody else opened (taken, also on failure). */

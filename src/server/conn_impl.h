@@ -32,7 +32,11 @@ typedef enum hc_conn_state {
 /* Why the client was, or would be, let in: kept from the handshake for the log. */
 typedef struct hc_conn_identity {
     hc_principal *principal; /* after the handshake */
-    hc_verdict verdict;
+    hc_verdict chain;        /* what the certificate's chain makes of it */
+    hc_verdict verdict;      /* the same with the client's record: what counts */
+    hc_record *record;       /* where the verdict admits a known client */
+    int64_t certificate_id;  /* of the registry; 0: none */
+    uint64_t seen_ms;        /* when it was last noted as seen; 0: never */
     int64_t full_handshake_s;
     X509 *presented;    /* during the handshake: what came, proven or not */
     hc_ticket *resumed; /* the session store's answer, until the handshake is complete */
@@ -101,6 +105,8 @@ int conn_tls_begin(hc_conn *c, hc_err *err) HC_MUST_CHECK;
 void conn_handshake(hc_conn *c);
 /* The verdict for the request that came now: made anew where what it rested on has changed. */
 void conn_check_verdict(hc_conn *c);
+/* The client was let in with a request: for "last seen". */
+void conn_note_seen(hc_conn *c);
 void conn_identity_done(hc_conn *c);
 
 /* conn_request.c */

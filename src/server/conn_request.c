@@ -54,10 +54,13 @@ bool conn_admit(hc_conn *c)
         return false;
     }
     conn_check_verdict(c);
+    c->exchange.record = c->who.record; /* of a request that waited: it may be another now */
     hc_verdict_code code =
         hc_policy_admit(hc_policy_mode_for(policy, r->method, r->path), &c->who.verdict);
-    if (code == HC_VERDICT_OK)
+    if (code == HC_VERDICT_OK) {
+        conn_note_seen(c);
         return true;
+    }
     refuse_client(c, code);
     return false;
 }
@@ -92,6 +95,7 @@ static void dispatch(hc_conn *c)
         .peer = &c->peer,
         .principal = c->who.principal,
         .verdict = &c->who.verdict,
+        .record = c->who.record,
     };
     c->response.by_handler = true;
     h->start(h, &c->exchange);

@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define RETRY_AFTER_S "5" /* of a client that the registry could not be asked about */
+
 static hc_conn *conn_of(hc_exchange *x)
 {
     return (hc_conn *)(void *)((char *)x - offsetof(hc_conn, exchange));
@@ -220,8 +222,9 @@ const hc_responder *conn_responder(void)
     return &responder;
 }
 
-static int add_problem(hc_conn *c, int status, hc_slice body, bool close, bool with_body,
-                       hc_err *err)
+/* `retry`: it is the server's fault, and may be over soon (RFC 9110 section 10.2.3). */
+static int add_problem(hc_conn *c, int status, hc_slice body, bool retry, bool close,
+                       bool with_body, hc_err *err)
 {
     hc_response_state *r = &c->response;
     hc_buf text = hc_buf_init(HC_LIMIT_RESPONSE_HEAD);
@@ -231,8 +234,9 @@ static int add_problem(hc_conn *c, int status, hc_slice body, bool close, bool w
         {HC_SLICE_LITERAL("Content-Type"), HC_SLICE_LITERAL("application/problem+json")},
         {HC_SLICE_LITERAL("Content-Length"), hc_slice_text(length)},
         {HC_SLICE_LITERAL("Cache-Control"), HC_SLICE_LITERAL("no-store")},
+        {HC_SLICE_LITERAL("Retry-After"), HC_SLICE_LITERAL(RETRY_AFTER_S)},
     };
-    hc_response_head head = {status, HC_SLICE_NONE, headers, HC_COUNT(headers)};
+    hc_response_head head = {status, HC_SLICE_NONE, headers, HC_COUNT(headers) - (retry ? 0 : 1)};
     r->framing = (hc_framing){HC_BODY_LENGTH, body.size, !close};
     r->body_bytes = with_body ? body.size : 0;
     unsigned minor = r->has_request ? c->decoder.request.minor : 1;
@@ -255,7 +259,8 @@ void conn_problem(hc_conn *c, int status, const char *detail, const char *verdic
     bool is_head = r->has_request && hc_slice_equal(request->method, HC_SLICE_LITERAL("HEAD"));
     int rc = hc_problem_write(&body, status, detail, verdict);
     if (rc == 0)
-        rc = add_problem(c, status, hc_buf_slice(&body), close, !is_head, &err);
+        rc = add_problem(c, status, hc_buf_slice(&body), verdict && status == 503, close, !is_head,
+                         &err);
     hc_buf_done(&body);
     r->status = status;
     r->head_sent = true;
@@ -279,6 +284,7 @@ void conn_response_sent(hc_conn *c)
                                      .peer = &c->peer,
                                      .principal = c->who.principal,
                                      .verdict = &c->who.verdict,
+                                     .record = c->who.record,
                                      .status = c->response.status,
                                      .body_bytes = c->response.body_bytes,
                                      .duration_us = duration_us,

@@ -18,13 +18,14 @@ static int on_verify(SSL *ssl, X509_STORE_CTX *store)
     if (!c->who.presented || !c->live->trust)
         return 0;
     if (hc_trust_decide(c->live->trust, leaf, X509_STORE_CTX_get0_untrusted(store),
-                        hc_clock_wall_s(), &c->who.verdict, &err) != 0)
+                        hc_clock_wall_s(), &c->who.chain, &err) != 0)
         hc_log_text(c->loop->shared->log, HC_LOG_ERROR, "no decision about a certificate: %s",
                     err.text);
-    hc_verdict_code code = c->who.verdict.code;
-    X509_STORE_CTX_set_error_depth(store, c->who.verdict.depth);
-    X509_STORE_CTX_set_error(
-        store, code == HC_VERDICT_OK ? X509_V_OK : hc_verdict_alert_error(&c->who.verdict));
+    c->who.verdict = c->who.chain;
+    hc_verdict_code code = c->who.chain.code;
+    X509_STORE_CTX_set_error_depth(store, c->who.chain.depth);
+    X509_STORE_CTX_set_error(store, code == HC_VERDICT_OK ? X509_V_OK
+                                                          : hc_verdict_alert_error(&c->who.chain));
     /* What cannot be read is refused in every mode: there is nothing to hand on. */
     return code == HC_VERDICT_OK || (!c->live->handshake.enforce && code != HC_VERDICT_MALFORMED);
 }
@@ -34,6 +35,20 @@ static hc_slice id_of(const SSL_SESSION *session)
     unsigned size = 0;
     const unsigned char *id = SSL_SESSION_get_id(session, &size);
     return hc_slice_of(id, size);
+}
+
+/* What the record makes of the chain's verdict; `cert` NULL: none came. */
+static void look_up(hc_conn *c, const hc_live *live, const hc_cert *cert)
+{
+    hc_conn_identity *who = &c->who;
+    hc_record_unref(who->record);
+    who->record = NULL;
+    who->certificate_id = 0;
+    who->verdict = who->chain;
+    if (cert)
+        hc_verdict_with_record(&who->verdict, c->loop->shared->lookup, cert,
+                               live->settings.admit_unknown, hc_clock_monotonic_ms(), &who->record,
+                               &who->certificate_id);
 }
 
 /* Who this is, once possession of the key is proven: from the store where OpenSSL really resumed
@@ -55,10 +70,14 @@ static int settle_identity(hc_conn *c, hc_err *err)
     who->full_handshake_s = hc_clock_wall_s();
     who->resumed_id_size = 0;
     if (!leaf) {
-        who->verdict = (hc_verdict){.code = HC_VERDICT_NO_CERTIFICATE};
+        who->chain = (hc_verdict){.code = HC_VERDICT_NO_CERTIFICATE};
+        look_up(c, c->live, NULL);
         return 0;
     }
-    return hc_principal_new(leaf, SSL_get_peer_cert_chain(c->ssl), &who->principal, err);
+    int rc = hc_principal_new(leaf, SSL_get_peer_cert_chain(c->ssl), &who->principal, err);
+    if (rc == 0)
+        look_up(c, c->live, who->principal->cert);
+    return rc;
 }
 
 /* The store stays where a reload says that none is wanted any more. */
@@ -80,7 +99,7 @@ static int on_session_new(SSL *ssl, SSL_SESSION *session)
     bool known = v->code == HC_VERDICT_OK && c->who.principal;
     if (!known && !anonymous)
         return 0;
-    hc_ticket *t = hc_ticket_new(c->who.principal, v, c->who.full_handshake_s);
+    hc_ticket *t = hc_ticket_new(c->who.principal, &c->who.chain, c->who.full_handshake_s);
     if (!t)
         return 0;
     if (hc_session_store_put(c->loop->shared->sessions, session, t, &err) == 0 &&
@@ -91,22 +110,25 @@ static int on_session_new(SSL *ssl, SSL_SESSION *session)
     return 0;
 }
 
-/* The verdict of the stored session, made anew where it does not hold any more. */
+/* The verdict of the stored session, made anew where it does not hold any more, and the record as
+ * it is now. */
 static bool still_welcome(hc_conn *c, const hc_ticket *t, int64_t now)
 {
     const hc_live *live = c->live;
     int64_t age = now - t->full_handshake_s;
     if (age < 0 || age > (int64_t)(live->settings.session_lifetime_ms / 1000))
         return false;
-    c->who.verdict = t->verdict;
+    c->who.chain = t->chain;
+    look_up(c, live, NULL);
     if (!t->principal)
         return !live->handshake.require;
     if (!live->trust)
         return false;
-    if (hc_verdict_holds(&t->verdict, hc_trust_generation(live->trust), 0, now))
-        return true;
-    return hc_principal_decide(t->principal, live->trust, now, &c->who.verdict, NULL) == 0 &&
-           c->who.verdict.code == HC_VERDICT_OK;
+    if (!hc_verdict_holds(&t->chain, hc_trust_generation(live->trust), 0, now) &&
+        hc_principal_decide(t->principal, live->trust, now, &c->who.chain, NULL) != 0)
+        return false;
+    look_up(c, live, t->principal->cert);
+    return c->who.verdict.code == HC_VERDICT_OK;
 }
 
 /* No session unless its verdict still stands: the handshake is then a full one, in TLS 1.2 and 1.3
@@ -128,7 +150,8 @@ static SSL_SESSION *on_session_get(SSL *ssl, hc_slice id)
     if (!session) {
         hc_ticket_unref(c->who.resumed);
         c->who.resumed = NULL;
-        c->who.verdict = (hc_verdict){0};
+        c->who.chain = (hc_verdict){0};
+        look_up(c, c->live, NULL);
         return NULL;
     }
     c->who.resumed_id_size = id.size;
@@ -248,28 +271,55 @@ void conn_handshake(hc_conn *c)
 
 /* ---- later ---- */
 
-void conn_check_verdict(hc_conn *c)
+/* The chain's verdict stands or falls by its own; true where it was made anew. */
+static bool check_chain(hc_conn *c, const hc_live *live)
 {
-    const hc_live *live = c->loop->live;
     hc_err err = {0};
     int64_t now = hc_clock_wall_s();
-    if (!c->who.principal)
-        return;
     if (!live->trust) {
         /* Nobody asks for certificates any more: this one proves nothing. */
-        c->who.verdict = (hc_verdict){.code = HC_VERDICT_STATUS_UNKNOWN};
-        return;
+        c->who.chain = (hc_verdict){.code = HC_VERDICT_STATUS_UNKNOWN};
+        return true;
     }
-    if (hc_verdict_holds(&c->who.verdict, hc_trust_generation(live->trust), 0, now))
-        return;
-    if (hc_principal_decide(c->who.principal, live->trust, now, &c->who.verdict, &err) != 0)
+    if (hc_verdict_holds(&c->who.chain, hc_trust_generation(live->trust), 0, now))
+        return false;
+    if (hc_principal_decide(c->who.principal, live->trust, now, &c->who.chain, &err) != 0)
         hc_log_text(c->loop->shared->log, HC_LOG_ERROR, "no decision about a certificate: %s",
                     err.text);
+    return true;
+}
+
+/* Something in the registry has changed since the verdict, or it cannot be trusted any more. */
+static bool record_may_differ(const hc_conn *c)
+{
+    hc_lookup *l = c->loop->shared->lookup;
+    return l && c->who.chain.code == HC_VERDICT_OK &&
+           l->generation(l, hc_clock_monotonic_ms()) != c->who.verdict.record_generation;
+}
+
+void conn_check_verdict(hc_conn *c)
+{
+    if (!c->who.principal)
+        return;
+    if (check_chain(c, c->loop->live) || record_may_differ(c))
+        look_up(c, c->loop->live, c->who.principal->cert);
+}
+
+void conn_note_seen(hc_conn *c)
+{
+    hc_conn_identity *who = &c->who;
+    uint64_t now_ms = hc_clock_monotonic_ms();
+    if (who->verdict.code != HC_VERDICT_OK || !who->certificate_id ||
+        (who->seen_ms && now_ms - who->seen_ms < HC_REGISTRY_SEEN_MS))
+        return;
+    who->seen_ms = now_ms;
+    hc_seen_note(c->loop->shared->seen, who->certificate_id, hc_clock_wall_s());
 }
 
 void conn_identity_done(hc_conn *c)
 {
     hc_principal_unref(c->who.principal);
+    hc_record_unref(c->who.record);
     hc_ticket_unref(c->who.resumed);
     X509_free(c->who.presented);
     c->who = (hc_conn_identity){0};

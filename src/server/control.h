@@ -28,6 +28,9 @@ typedef enum hc_control_type {
     HC_CONTROL_METRICS = 7,    /* fd: serve /metrics and /healthz on this listening socket */
     HC_CONTROL_ACCESS_LOG = 8, /* fd: write access log lines here from now on */
     HC_CONTROL_ERROR_LOG = 9,  /* fd: likewise all other lines */
+    HC_CONTROL_AUTHORITY = 10, /* fd: talk to the authority here from now on */
+    HC_CONTROL_CONFIG_AGAIN =
+        11, /* fd: as CONFIG, to a front in the place of one that died: clients were served */
     /* front to supervisor */
     HC_CONTROL_CONFIG_OK = 16,
     HC_CONTROL_CONFIG_BAD = 17,    /* text: why; what was in force stays */

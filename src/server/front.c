@@ -6,6 +6,8 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "server/authority_link.h"
+#include "server/authority_message.h"
 #include "server/conn.h"
 #include "server/loop_thread.h"
 #include "server/metrics_http.h"
@@ -21,7 +23,8 @@ struct hc_front {
     int listeners[HC_LIMIT_LISTENERS];
     size_t listener_count;
     int access_fd; /* given and not yet used; -1: none */
-    bool started;
+    bool started, again;
+    uint64_t flushed_ms; /* on the follower's thread: when what was seen was last sent */
 };
 
 static void on_lane_ready(void *arg, uint32_t worker)
@@ -48,12 +51,14 @@ static void on_worker_spent(void *arg, uint32_t worker)
     f->shared.events.worker_spent(f->shared.events.arg, worker);
 }
 
-int hc_front_new(const hc_log *log, const hc_front_events *events, hc_front **out, hc_err *err)
+int hc_front_new(const hc_log *log, const hc_front_events *events, bool again, hc_front **out,
+                 hc_err *err)
 {
     hc_front *f = hc_alloc_zero(1, sizeof *f);
     if (!f)
         return hc_err_set(err, HC_ENOMEM, "no memory for the front");
     f->access_fd = -1;
+    f->again = again;
     f->shared.log = log;
     f->shared.events = *events;
     hc_pool_events pool_events = {f, on_lane_ready, on_worker_broken, on_worker_idle,
@@ -117,6 +122,80 @@ static int open_access_log(hc_front *f, const hc_settings *s, hc_err *err)
                : hc_access_log_open(s->access_logfile, s->access_logformat, &f->shared.access, err);
 }
 
+/* ---- the registry; on the follower's thread but for opening ---- */
+
+static void on_registry_report(void *arg, const char *problem)
+{
+    const hc_front *f = arg;
+    if (problem)
+        hc_log_text(f->shared.log, HC_LOG_ERROR,
+                    "the registry cannot be read: %s; clients with a certificate are answered 503 "
+                    "once what is known of it is older than --registry-max-age",
+                    problem);
+    else
+        hc_log_text(f->shared.log, HC_LOG_INFO, "the registry can be read again");
+}
+
+static bool send_seen(void *arg, const hc_seen *seen, size_t count)
+{
+    return hc_authority_link_seen(arg, seen, count);
+}
+
+static void flush_seen(const hc_front *f)
+{
+    (void)hc_seen_flush(f->shared.seen, HC_AUTHORITY_SEEN_MAX, send_seen, f->shared.authority);
+}
+
+static void on_registry_tick(void *arg)
+{
+    hc_front *f = arg;
+    uint64_t now_ms = hc_clock_monotonic_ms();
+    hc_authority_link_retry(f->shared.authority);
+    if (now_ms - f->flushed_ms < HC_REGISTRY_SEEN_MS)
+        return;
+    f->flushed_ms = now_ms;
+    flush_seen(f);
+}
+
+static void on_pinned(void *arg, int64_t certificate_id, const hc_cert *cert)
+{
+    const hc_front *f = arg;
+    hc_authority_link_pin(f->shared.authority, certificate_id, cert);
+}
+
+static int open_registry(hc_front *f, const hc_settings *s, hc_err *err)
+{
+    hc_shared *shared = &f->shared;
+    int rc = 0;
+    if (!shared->seen)
+        rc = hc_seen_batch_new(&shared->seen, err);
+    if (rc == 0 && !shared->authority)
+        rc = hc_authority_link_new(&shared->authority, err);
+    if (rc != 0)
+        return rc;
+    hc_follower_config config = {.url = s->registry,
+                                 .base = s->state,
+                                 .max_age_ms = s->registry_max_age_ms,
+                                 .arg = f,
+                                 .report = on_registry_report,
+                                 .tick = on_registry_tick,
+                                 .pinned = on_pinned};
+    rc = hc_follower_start(&config, !f->again, &shared->follower, err);
+    if (rc != 0)
+        return hc_err_context(err, "--registry %s", s->registry);
+    shared->lookup = hc_follower_lookup(shared->follower);
+    return 0;
+}
+
+static void close_registry(hc_front *f)
+{
+    hc_follower_stop(f->shared.follower);
+    if (f->shared.seen && f->shared.authority)
+        flush_seen(f);
+    hc_authority_link_free(f->shared.authority);
+    hc_seen_batch_free(f->shared.seen);
+}
+
 static int open_shared(hc_front *f, const hc_settings *s, hc_err *err)
 {
     int rc = 0;
@@ -130,6 +209,8 @@ static int open_shared(hc_front *f, const hc_settings *s, hc_err *err)
                                     .attachment_bytes = hc_ticket_bytes};
         rc = hc_session_store_new(&config, &f->shared.sessions, err);
     }
+    if (rc == 0 && hc_settings_has_registry(s) && !f->shared.follower)
+        rc = open_registry(f, s, err);
     return rc;
 }
 
@@ -162,6 +243,8 @@ int hc_front_configure(hc_front *f, const hc_settings *settings, const hc_files 
     }
     hc_live_unref(f->live);
     f->live = live;
+    if (f->shared.follower)
+        hc_follower_set_max_age(f->shared.follower, settings->registry_max_age_ms);
     warn_of_the_end(f, live);
     return 0;
 }
@@ -254,6 +337,23 @@ static void take_metrics(void *arg)
     hc_free(o);
 }
 
+static void take_authority(void *arg)
+{
+    fd_order *o = arg;
+    hc_authority_link_take(o->loop->shared->authority, o->loop, o->fd);
+    hc_free(o);
+}
+
+int hc_front_authority(hc_front *f, int fd, hc_err *err)
+{
+    int rc = f->shared.authority
+                 ? order(&f->loops[0], take_authority, (fd_order){&f->loops[0], fd, 0}, err)
+                 : hc_err_set(err, HC_EFORMAT, "an authority without a registry");
+    if (rc != 0)
+        (void)close(fd);
+    return rc;
+}
+
 int hc_front_serve_metrics(hc_front *f, int fd, hc_err *err)
 {
     int rc = order(&f->loops[0], take_metrics, (fd_order){&f->loops[0], fd, 0}, err);
@@ -331,6 +431,7 @@ void hc_front_free(hc_front *f)
     for (unsigned i = 0; i < f->loop_count; i++)
         hc_loop_done(&f->loops[i]);
     hc_free(f->loops);
+    close_registry(f);
     for (size_t i = 0; i < f->listener_count; i++)
         (void)close(f->listeners[i]);
     hc_session_store_free(f->shared.sessions);

@@ -20,7 +20,9 @@ typedef struct hc_front_events {
     void (*drained)(void *arg); /* after hc_front_drain: nothing is open any more */
 } hc_front_events;
 
-int hc_front_new(const hc_log *log, const hc_front_events *events, hc_front **out,
+/* `again`: in the place of one that died. A registry that cannot be read is then no reason not to
+ * come up: clients get a 503 until it can. */
+int hc_front_new(const hc_log *log, const hc_front_events *events, bool again, hc_front **out,
                  hc_err *err) HC_MUST_CHECK;
 /* Where access log lines go (taken): before the first configuration, or in the place of what was
  * there. Without it the front opens the file itself. */
@@ -35,6 +37,8 @@ int hc_front_start(hc_front *f, hc_err *err) HC_MUST_CHECK;
 int hc_front_listen(hc_front *f, int fd, hc_err *err) HC_MUST_CHECK;
 /* Serve /healthz and /metrics on this listening socket (taken). */
 int hc_front_serve_metrics(hc_front *f, int fd, hc_err *err) HC_MUST_CHECK;
+/* The authority's end of a socket (taken), in the place of the one before. */
+int hc_front_authority(hc_front *f, int fd, hc_err *err) HC_MUST_CHECK;
 /* A lane to a thread of worker number `worker` (fd taken); used once the thread has said hello. */
 int hc_front_add_lane(hc_front *f, uint32_t worker, int fd, hc_err *err) HC_MUST_CHECK;
 /* No new request to this worker; each lane is closed when its request is done. */

@@ -208,7 +208,7 @@ static int open_channel(hc_front_link *l, int fd, hc_err *err)
 }
 
 int hc_front_link_start(hc_front_link *l, const hc_identity *identity, int access_fd, int config_fd,
-                        hc_err *err)
+                        bool again, hc_err *err)
 {
     int pair[2] = {-1, -1};
     int rc;
@@ -237,7 +237,8 @@ int hc_front_link_start(hc_front_link *l, const hc_identity *identity, int acces
         (void)close(config_fd);
         return rc;
     }
-    return send_message(l, &(hc_control_message){.type = HC_CONTROL_CONFIG, .fd = config_fd}, err);
+    hc_control_type type = again ? HC_CONTROL_CONFIG_AGAIN : HC_CONTROL_CONFIG;
+    return send_message(l, &(hc_control_message){.type = type, .fd = config_fd}, err);
 }
 
 int hc_front_link_logs(hc_front_link *l, int access_fd, int error_fd, hc_err *err)
@@ -271,6 +272,11 @@ int hc_front_link_listen(hc_front_link *l, int fd, hc_err *err)
 int hc_front_link_metrics(hc_front_link *l, int fd, hc_err *err)
 {
     return send_message(l, &(hc_control_message){.type = HC_CONTROL_METRICS, .fd = fd}, err);
+}
+
+int hc_front_link_authority(hc_front_link *l, int fd, hc_err *err)
+{
+    return send_message(l, &(hc_control_message){.type = HC_CONTROL_AUTHORITY, .fd = fd}, err);
 }
 
 int hc_front_link_lane(hc_front_link *l, uint32_t worker, int fd, hc_err *err)

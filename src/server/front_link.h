@@ -65,9 +65,10 @@ typedef struct hc_front_link {
 void hc_front_link_init(hc_front_link *l, uv_loop_t *loop, const hc_log *log,
                         const hc_front_link_hooks *hooks);
 /* Starts the process as `identity` (NULL: as this one) and sends `config_fd` (taken), before it
- * `access_fd`, the access log (taken; -1: none). Only when down. */
+ * `access_fd`, the access log (taken; -1: none). `again`: in the place of one that died. Only when
+ * down. */
 int hc_front_link_start(hc_front_link *l, const hc_identity *identity, int access_fd, int config_fd,
-                        hc_err *err) HC_MUST_CHECK;
+                        bool again, hc_err *err) HC_MUST_CHECK;
 /* Log files opened anew (taken, each may be -1). */
 int hc_front_link_logs(hc_front_link *l, int access_fd, int error_fd, hc_err *err) HC_MUST_CHECK;
 /* Another configuration (taken); -HC_EBUSY where the front is not serving or the last one is not
@@ -76,6 +77,7 @@ int hc_front_link_reconfigure(hc_front_link *l, int config_fd, hc_err *err) HC_M
 /* The descriptors are taken. */
 int hc_front_link_listen(hc_front_link *l, int fd, hc_err *err) HC_MUST_CHECK;
 int hc_front_link_metrics(hc_front_link *l, int fd, hc_err *err) HC_MUST_CHECK;
+int hc_front_link_authority(hc_front_link *l, int fd, hc_err *err) HC_MUST_CHECK;
 int hc_front_link_lane(hc_front_link *l, uint32_t worker, int fd, hc_err *err) HC_MUST_CHECK;
 void hc_front_link_retire(hc_front_link *l, uint32_t worker);
 /* Asks; hooks.status brings the answer. False where nobody is there to ask. */

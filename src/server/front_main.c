@@ -1,25 +1,13 @@
 #include "server/front_main.h"
 
 #include <pthread.h>
-#include <signal.h>
-#include <sys/resource.h>
 #include <unistd.h>
-#ifdef __linux__
-#include <sys/prctl.h>
-#endif
 
 #include "app/spool.h"
 #include "server/control.h"
 #include "server/control_config.h"
 #include "server/front.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
+#include "server/hardening.h"
 
 typedef struct front_process {
     hc_log log;
@@ -69,7 +57,7 @@ static void on_drained(void *arg)
 
 /* The level and form of log lines are those of the first configuration: the front's threads read
  * them without a lock. */
-static int make_front(front_process *p, const hc_settings *settings, hc_err *err)
+static int make_front(front_process *p, const hc_settings *settings, bool again, hc_err *err)
 {
     hc_front_events events = {.arg = p,
                               .lane_ready = on_lane_ready,
@@ -81,7 +69,7 @@ static int make_front(front_process *p, const hc_settings *settings, hc_err *err
         return 0;
     p->log = (hc_log){
         .fd = 2, .level = settings->log_level, .json = settings->log_json, .role = "front"};
-    int rc = hc_front_new(&p->log, &events, &p->front, err);
+    int rc = hc_front_new(&p->log, &events, again, &p->front, err);
     if (rc == 0 && p->access_fd >= 0) {
         hc_front_access_log(p->front, p->access_fd);
         p->access_fd = -1;
@@ -122,7 +110,7 @@ static void take_log(front_process *p, const hc_control_message *m)
     }
 }
 
-static void configure(front_process *p, int fd)
+static void configure(front_process *p, int fd, bool again)
 {
     hc_settings settings = {0};
     hc_files files = {0};
@@ -130,7 +118,7 @@ static void configure(front_process *p, int fd)
     int rc = hc_control_config_open(fd, &settings, &files, &err);
     (void)close(fd);
     if (rc == 0) {
-        rc = make_front(p, &settings, &err);
+        rc = make_front(p, &settings, again, &err);
         if (rc == 0)
             rc = check_spool(&p->log, &settings, &err);
         if (rc == 0)
@@ -169,6 +157,8 @@ static int take_fd(front_process *p, const hc_control_message *m, hc_err *err)
         return hc_front_listen(p->front, m->fd, err);
     if (m->type == HC_CONTROL_METRICS)
         return hc_front_serve_metrics(p->front, m->fd, err);
+    if (m->type == HC_CONTROL_AUTHORITY)
+        return hc_front_authority(p->front, m->fd, err);
     /* One lane less is that worker's loss, not the server's. */
     if (hc_front_add_lane(p->front, m->worker, m->fd, err) != 0)
         on_worker_broken(p, m->worker, err->text);
@@ -188,10 +178,12 @@ static int obey(front_process *p, const hc_control_message *m, hc_err *err)
 {
     switch (m->type) {
     case HC_CONTROL_CONFIG:
-        configure(p, m->fd);
+    case HC_CONTROL_CONFIG_AGAIN:
+        configure(p, m->fd, m->type == HC_CONTROL_CONFIG_AGAIN);
         return 0;
     case HC_CONTROL_LISTEN:
     case HC_CONTROL_METRICS:
+    case HC_CONTROL_AUTHORITY:
     case HC_CONTROL_LANE:
         return take_fd(p, m, err);
     case HC_CONTROL_RETIRE:
@@ -217,36 +209,14 @@ static int obey(front_process *p, const hc_control_message *m, hc_err *err)
     }
 }
 
-/* The supervisor alone says when to end: a terminal's or a service manager's signal to the whole
- * group must not. A file past `ulimit -f` is an error of that one request. */
-static void ignore_signals(void)
-{
-    static const int ignored[] = {SIGPIPE, SIGINT, SIGHUP, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
-    struct sigaction action = {.sa_handler = SIG_IGN};
-    for (size_t i = 0; i < HC_COUNT(ignored); i++)
-        (void)sigaction(ignored[i], &action, NULL);
-}
-
-/* The key must not be read by a debugger of the same user, nor land in a core file. */
-static void protect_memory(void)
-{
-#ifdef __linux__
-    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-#ifndef SANITIZED /* their leak check is a debugger */
-    (void)prctl(PR_SET_DUMPABLE, 0);
-#endif
-#endif
-    (void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
-}
-
 int hc_front_main(int control_fd)
 {
     front_process p = {.log = {.fd = 2, .level = HC_LOG_INFO, .role = "front"},
                        .access_fd = -1,
                        .post_lock = PTHREAD_MUTEX_INITIALIZER};
     hc_err err = {0};
-    ignore_signals();
-    protect_memory();
+    hc_ignore_signals();
+    hc_protect_memory();
     hc_control_init(&p.in, control_fd);
     int rc;
     hc_control_message m;

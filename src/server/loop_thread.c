@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "server/authority_link.h"
 #include "server/conn.h"
 #include "server/metrics_http.h"
 
@@ -73,6 +74,13 @@ static bool post_by_index(void *arg, unsigned thread, void (*run)(void *), void 
     return hc_loop_post(&loop->all[thread], run, run_arg);
 }
 
+static void on_ask(void *arg, uint64_t token, int64_t client_id, const uint8_t sha256[32],
+                   hc_slice question)
+{
+    hc_loop *loop = arg;
+    hc_authority_link_ask(loop->shared->authority, loop, token, client_id, sha256, question);
+}
+
 static hc_app_config app_config(const hc_live *live)
 {
     return (hc_app_config){live->settings.timeout_ms, live->settings.remote_user,
@@ -101,7 +109,13 @@ int hc_loop_init(hc_loop *loop, hc_shared *shared, hc_loop *all, unsigned index,
     loop->drain_timer.data = loop;
     (void)uv_timer_init(&loop->uv, &loop->accept_timer);
     loop->accept_timer.data = loop;
-    hc_app_setup setup = {&loop->uv, shared->pool, index, post_by_index, loop, NULL, NULL};
+    hc_app_setup setup = {.loop = &loop->uv,
+                          .pool = shared->pool,
+                          .thread = index,
+                          .post = post_by_index,
+                          .post_arg = loop,
+                          .ask = shared->authority ? on_ask : NULL,
+                          .ask_arg = loop};
     rc = hc_app_new(&setup, &loop->app, err);
     if (rc == 0) {
         hc_app_config config = app_config(live);
@@ -148,6 +162,8 @@ static void close_loop(hc_loop *loop)
 {
     close_listeners(loop);
     hc_metrics_http_close(loop);
+    if (loop->index == 0 && loop->shared->authority)
+        hc_authority_link_unwatch(loop->shared->authority);
     while (loop->connections)
         hc_conn_abort(loop->connections);
     hc_app_free(loop->app);
@@ -214,6 +230,10 @@ void hc_loops_measure(const hc_loop *all, const hc_live *live, hc_metrics_sum *o
                                        .waiting = pool.waiting,
                                        .draining = atomic_load(&s->draining),
                                        .ends = live->ends}};
+    if (s->follower) {
+        out->gauges.has_registry = true;
+        hc_follower_facts_now(s->follower, &out->gauges.registry);
+    }
     for (unsigned i = 0; i < s->loop_count; i++)
         hc_metrics_sum_add(out, &all[i].metrics);
 }

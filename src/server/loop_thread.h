@@ -7,10 +7,12 @@
 #include <uv.h>
 
 #include "app/app.h"
+#include "registry/follower.h"
 #include "server/access_log.h"
 #include "server/front.h"
 #include "server/live.h"
 #include "server/metrics.h"
+#include "server/seen.h"
 #include "tls/session.h"
 
 typedef struct hc_conn hc_conn;
@@ -22,8 +24,12 @@ typedef struct hc_shared {
     const hc_log *log;
     hc_front_events events;
     hc_pool *pool;
-    hc_session_store *sessions;            /* made with the first configuration */
-    hc_access_log *access;                 /* NULL: none */
+    hc_session_store *sessions; /* made with the first configuration */
+    hc_access_log *access;      /* NULL: none */
+    hc_follower *follower;      /* of the registry; NULL: there is none. Likewise … */
+    hc_lookup *lookup;
+    hc_seen_batch *seen;
+    struct hc_authority_link *authority;
     atomic_uint_fast64_t connections_ever; /* numbers them */
     atomic_uint_fast64_t connections;      /* open now */
     unsigned loop_count;

@@ -1,6 +1,7 @@
 #include "server/metrics.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 const double hc_metrics_bounds_s[HC_METRICS_DURATIONS] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
                                                           0.1,   0.25,   0.5,   1,    2.5,   10};
@@ -60,6 +61,8 @@ const char *hc_metrics_unhealthy(const hc_gauges *g, int64_t now_s)
         return "the server's certificate has expired";
     if (g->ends.crl_s && g->ends.crl_s <= now_s)
         return "a CRL is out of date";
+    if (g->has_registry && !g->registry.trusted)
+        return "the registry cannot be read";
     return NULL;
 }
 
@@ -147,6 +150,35 @@ static int add_gauges(const hc_gauges *g, hc_buf *out)
     return rc;
 }
 
+static int add_registry(const hc_gauges *g, hc_buf *out)
+{
+    const hc_follower_facts *r = &g->registry;
+    if (!g->has_registry)
+        return 0;
+    int rc = head(out, "registry_trusted", "gauge",
+                  "1 where clients are decided by the registry, 0 where they get a 503.");
+    if (rc == 0)
+        rc = hc_buf_printf(out, "handclasp_registry_trusted %d\n", r->trusted ? 1 : 0);
+    if (rc == 0)
+        rc = head(out, "registry_age_seconds", "gauge",
+                  "Since all changes of the registry were last known to be in memory.");
+    if (rc == 0)
+        rc = r->age_ms == UINT64_MAX ? hc_buf_add_text(out, "handclasp_registry_age_seconds +Inf\n")
+                                     : hc_buf_printf(out, "handclasp_registry_age_seconds %.3f\n",
+                                                     (double)r->age_ms / 1e3);
+    if (rc == 0)
+        rc = head(out, "registry_certificates", "gauge", "Certificates on record.");
+    if (rc == 0)
+        rc = hc_buf_printf(out, "handclasp_registry_certificates %zu\n", r->certificates);
+    if (rc == 0)
+        rc = head(out, "registry_clients", "gauge", "Clients on record.");
+    if (rc == 0)
+        rc = hc_buf_printf(out, "handclasp_registry_clients %zu\n", r->clients);
+    if (rc == 0)
+        rc = head(out, "registry_sequence", "gauge", "Number of the newest change in memory.");
+    return rc == 0 ? hc_buf_printf(out, "handclasp_registry_sequence %" PRId64 "\n", r->seq) : rc;
+}
+
 static int add_end(hc_buf *out, const char *kind, int64_t end_s)
 {
     if (end_s == 0)
@@ -178,6 +210,8 @@ int hc_metrics_text(const hc_metrics_sum *sum, hc_buf *out)
         rc = add_durations(sum, out);
     if (rc == 0)
         rc = add_gauges(&sum->gauges, out);
+    if (rc == 0)
+        rc = add_registry(&sum->gauges, out);
     return rc == 0 ? add_ends(&sum->gauges.ends, out) : rc;
 }
 
@@ -191,13 +225,34 @@ static uint64_t total(const uint64_t *counts, size_t size)
     return sum;
 }
 
+static int add_registry_json(const hc_gauges *g, hc_buf *out)
+{
+    const hc_follower_facts *r = &g->registry;
+    if (!g->has_registry)
+        return 0;
+    char age[24] = "null"; /* it was never read */
+    if (r->age_ms != UINT64_MAX)
+        (void)snprintf(age, sizeof age, "%" PRIu64, r->age_ms);
+    return hc_buf_printf(out,
+                         "\"registry\": {\"trusted\": %s, \"age_ms\": %s"
+                         ", \"certificates\": %zu, \"clients\": %zu, \"bytes\": %zu"
+                         ", \"sequence\": %" PRId64 "}, ",
+                         r->trusted ? "true" : "false", age, r->certificates, r->clients, r->bytes,
+                         r->seq);
+}
+
 /* Numbers alone: nothing in it needs escaping. */
 int hc_metrics_json(const hc_metrics_sum *s, hc_buf *out)
 {
     const hc_gauges *g = &s->gauges;
+    int rc = hc_buf_add_byte(out, '{');
+    if (rc == 0)
+        rc = add_registry_json(g, out);
+    if (rc != 0)
+        return rc;
     return hc_buf_printf(
         out,
-        "{\"generation\": %" PRIu64 ", \"connections\": %" PRIu64 ", \"connections_ever\": %" PRIu64
+        "\"generation\": %" PRIu64 ", \"connections\": %" PRIu64 ", \"connections_ever\": %" PRIu64
         ", \"sessions\": %" PRIu64 ", \"session_bytes\": %" PRIu64
         ", \"workers\": %u, \"threads\": %u, \"threads_busy\": %u, \"requests_waiting\": %u"
         ", \"handshakes\": %" PRIu64 ", \"handshakes_resumed\": %" PRIu64 ", \"refusals\": %" PRIu64

@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "identity/verdict.h"
+#include "registry/follower.h"
 
 #define HC_METRICS_DURATIONS 12 /* upper bounds of the histogram, +Inf besides */
 #define HC_METRICS_CLASSES   6  /* status 1xx … 5xx; 0: ended without a response */
@@ -46,6 +47,8 @@ typedef struct hc_gauges {
     unsigned busy;    /* of these, with a request */
     unsigned waiting; /* requests without a lane */
     bool draining;
+    bool has_registry;
+    hc_follower_facts registry;
     hc_cert_ends ends;
 } hc_gauges;
 

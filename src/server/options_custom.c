@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "registry/registry.h"
 
 /* hc_settings is the first member of hc_serve_args, so that both can be the target of one table. */
 _Static_assert(offsetof(hc_serve_args, settings) == 0, "the table's offsets serve both structures");
@@ -217,11 +218,19 @@ const hc_option_custom hc_option_parent_fd = {set_parent_fd, NULL, clear_parent_
 
 static int set_registry(void *target, const hc_option *option, hc_slice value, hc_err *err)
 {
-    hc_settings *s = target;
+    char *url = NULL;
     (void)option;
-    if (!hc_slice_equal_text(value, "none"))
-        return hc_err_set(err, HC_EINVAL, "no registry in this version; use --registry none");
-    return replace_text(&s->registry, value, err);
+    int rc = replace_text(&url, value, err);
+    if (rc == 0 && strcmp(url, "none") != 0)
+        rc = hc_registry_check_url(url, err);
+    if (rc != 0) {
+        hc_free(url);
+        return rc;
+    }
+    hc_settings *s = target;
+    hc_free(s->registry);
+    s->registry = url;
+    return 0;
 }
 
 static int get_registry(const void *target, size_t index, hc_buf *out)

@@ -25,6 +25,7 @@
 static const hc_option_choice tls_policies[] = {
     {"intermediate", HC_TLS_INTERMEDIATE}, {"modern", HC_TLS_MODERN}, {NULL, 0}};
 static const hc_option_choice refusals[] = {{"alert", false}, {"http", true}, {NULL, 0}};
+static const hc_option_choice unknowns[] = {{"refuse", false}, {"admit", true}, {NULL, 0}};
 static const hc_option_choice log_formats[] = {{"text", false}, {"json", true}, {NULL, 0}};
 static const hc_option_choice log_levels[] = {{"debug", HC_LOG_DEBUG},     {"info", HC_LOG_INFO},
                                               {"warning", HC_LOG_WARNING}, {"error", HC_LOG_ERROR},
@@ -108,6 +109,10 @@ static const hc_option table[] = {
      .initial_help = "the user who starts the server", .section = processes,
      .help = "User of the front, which does TLS and HTTP and is given the key; not that of the workers. Needs a start as "
              "root."},
+    {.name = "authority-user", .type = HC_OPTION_TEXT, IN(authority_user), .value = "USER",
+     .initial_help = "the user who starts the server", .section = processes,
+     .help = "User of the authority, which alone writes the registry for the others; the registry's file becomes this "
+             "user's. Neither that of the workers nor that of the front. Needs a start as root."},
     {.name = "umask", .letter = 'm', .type = HC_OPTION_OCTAL, IN(umask), .max = 0777, .value = "MODE",
      .initial_help = "as inherited", .section = processes,
      .help = "Permissions that files made by workers do not get, in octal."},
@@ -158,9 +163,17 @@ static const hc_option table[] = {
     {.name = "refuse-with", .type = HC_OPTION_CHOICE, .choices = refusals, .flags = RELOADABLE,
      IN(policy.refuse_with_http), .value = "alert|http", .initial = "alert", .section = certificates,
      .help = "How a client whose certificate does not verify is told: by a TLS alert, or by a 403 that can be read."},
-    {.name = "registry", .type = HC_OPTION_CUSTOM, .custom = &hc_option_registry, .value = "none|URL",
+    {.name = "registry", .type = HC_OPTION_CUSTOM, .custom = &hc_option_registry, .value = "none|sqlite:PATH",
      .initial = "none", .section = certificates,
-     .help = "Where the clients' records are. This version knows none: the CA alone decides."},
+     .help = "Where the clients' records are; PATH is relative to the state folder. `handclasp init` makes one and names it "
+             "in handclasp.yaml. none: the CA alone decides."},
+    {.name = "unknown", .type = HC_OPTION_CHOICE, .choices = unknowns, .flags = RELOADABLE, IN(admit_unknown),
+     .value = "refuse|admit", .initial = "refuse", .section = certificates,
+     .help = "What becomes of a client whose certificate verifies and is not in the registry: refused, or admitted as "
+             "nobody known."},
+    {.name = "registry-max-age", .type = HC_OPTION_DURATION, .flags = RELOADABLE, IN(registry_max_age_ms),
+     .min = 1000, .max = DAY_MS, .value = "TIME", .initial = "10s", .section = certificates,
+     .help = "Where the registry could not be read for this long, clients with a certificate get a 503 until it can."},
     {.name = "tls-policy", .type = HC_OPTION_CHOICE, .choices = tls_policies, .flags = RELOADABLE, IN(tls_policy),
      .value = "intermediate|modern", .initial = "intermediate", .section = certificates,
      .help = "Mozilla's recommendation to follow: TLS 1.2 and 1.3, or 1.3 alone."},

@@ -8,6 +8,7 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "registry/registry.h"
 #include "server/options.h"
 #include "server/read_file.h"
 
@@ -137,11 +138,28 @@ static int resolve_cas(hc_settings *s, hc_err *err)
     return rc;
 }
 
+bool hc_settings_has_registry(const hc_settings *s)
+{
+    return s->registry && strcmp(s->registry, "none") != 0;
+}
+
+/* Wanted and missing: clients would be refused, or worse, let in without their records. */
+static int check_registry(const hc_settings *s, hc_err *err)
+{
+    char *file = NULL;
+    int rc = 0;
+    if (!hc_settings_has_registry(s) || hc_registry_file(s->registry, s->state, &file, NULL) != 0)
+        return 0;
+    if (access(file, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR))
+        rc = hc_err_set(err, HC_EINVAL,
+                        "--registry %s: there is no %s; `handclasp init` makes one", s->registry,
+                        file);
+    hc_free(file);
+    return rc;
+}
+
 int hc_settings_resolve_trust(hc_settings *s, hc_err *err)
 {
-    if (s->registry && strcmp(s->registry, "none") != 0)
-        return hc_err_set(err, HC_EINVAL,
-                          "--registry: no registry in this version; use --registry none");
     int rc = make_all_absolute(s, err);
     return rc == 0 ? resolve_cas(s, err) : rc;
 }
@@ -151,7 +169,9 @@ int hc_settings_resolve(hc_settings *s, hc_err *err)
     int rc = make_all_absolute(s, err);
     if (rc == 0)
         rc = resolve_certificate(s, err);
-    return rc == 0 ? hc_settings_resolve_trust(s, err) : rc;
+    if (rc == 0)
+        rc = resolve_cas(s, err);
+    return rc == 0 ? check_registry(s, err) : rc;
 }
 
 void hc_files_done(hc_files *f)

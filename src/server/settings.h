@@ -36,6 +36,7 @@ typedef struct hc_settings {
     uint64_t max_requests, max_requests_jitter; /* 0: no end */
     char *user, *group;                         /* for workers, when started as root */
     char *front_user;                           /* for the front, likewise */
+    char *authority_user;                       /* for the authority, likewise */
     unsigned umask;
     char *pidfile;
     char *metrics_bind;   /* HOST:PORT of loopback; NULL: no metrics */
@@ -55,7 +56,9 @@ typedef struct hc_settings {
     char *ciphers;
     uint64_t session_cache;       /* entries; 0: no resumption */
     uint64_t session_lifetime_ms; /* also the longest age of a verdict since its full handshake */
-    char *registry;               /* "none" until there is one */
+    char *registry;               /* "none", or a URL */
+    bool admit_unknown;           /* a certificate without a record */
+    uint64_t registry_max_age_ms; /* what is known of it may be so old */
     char *remote_user; /* an SSL_CLIENT_… name whose value becomes REMOTE_USER; NULL: unset */
 
     /* limits and deadlines */
@@ -77,6 +80,8 @@ typedef struct hc_settings {
 } hc_settings;
 
 void hc_settings_done(hc_settings *s);
+/* Whether there is to be a registry. */
+bool hc_settings_has_registry(const hc_settings *s);
 
 /* The files that settings name, read by the supervisor while it may, and passed to the front as
  * descriptors. */

@@ -80,19 +80,27 @@ static json_t *front_json(const hc_status *s)
     return o;
 }
 
+static json_t *authority_json(const hc_authority_child *a)
+{
+    if (a->state == HC_AUTHORITY_NONE)
+        return NULL;
+    return json_pack("{s:I, s:s}", "pid", (json_int_t)a->pid, "state",
+                     hc_authority_state_name(a->state));
+}
+
 int hc_status_write(const hc_status *s, hc_buf *out)
 {
     const hc_settings *set = &s->plan->settings;
     json_t *front = front_json(s), *certificates = certificates_json(front);
-    json_t *o = json_pack("{s:s, s:I, s:I, s:s*, s:o, s:o, s:s, s:s, s:s, s:s*, s:o, s:o, s:o}",
-                          "phase", s->phase, "pid", (json_int_t)getpid(), "uptime_s",
-                          (json_int_t)(hc_clock_wall_s() - s->started_s), "app", set->app,
-                          "listening", listening_json(s->listeners, "https"), "metrics",
-                          listening_json(s->metrics, "http"), "client_cert",
-                          hc_client_cert_mode_name(set->policy.mode), "registry",
-                          set->registry ? set->registry : "none", "processes",
-                          s->plan->apart ? "apart" : "together", "state", set->state,
-                          "certificates", certificates, "front", front, "workers", workers_json(s));
+    json_t *o = json_pack(
+        "{s:s, s:I, s:I, s:s*, s:o, s:o, s:s, s:s, s:s, s:s*, s:o, s:o, s:o*, s:o}", "phase",
+        s->phase, "pid", (json_int_t)getpid(), "uptime_s",
+        (json_int_t)(hc_clock_wall_s() - s->started_s), "app", set->app, "listening",
+        listening_json(s->listeners, "https"), "metrics", listening_json(s->metrics, "http"),
+        "client_cert", hc_client_cert_mode_name(set->policy.mode), "registry",
+        set->registry ? set->registry : "none", "processes", s->plan->apart ? "apart" : "together",
+        "state", set->state, "certificates", certificates, "front", front, "authority",
+        authority_json(s->authority), "workers", workers_json(s));
     char *text = o ? json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
     int rc = text ? hc_buf_add_text(out, text) : -HC_ENOMEM;
     free(text);

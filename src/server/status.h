@@ -2,6 +2,7 @@
 #ifndef HC_SERVER_STATUS_H
 #define HC_SERVER_STATUS_H
 
+#include "server/authority_child.h"
 #include "server/front_link.h"
 #include "server/listeners.h"
 #include "server/supervisor_plan.h"
@@ -13,6 +14,7 @@ typedef struct hc_status {
     const hc_plan *plan;
     const hc_listeners *listeners, *metrics;
     const hc_front_link *front;
+    const hc_authority_child *authority;
     const hc_workers *workers; /* NULL: the calling process serves the lanes itself */
     hc_slice front_says;       /* what hc_metrics_json made; empty where it did not answer */
 } hc_status;

@@ -43,21 +43,23 @@ static bool change_phase(supervisor *s, phase_change change)
 
 /* --- the end --- */
 
-static void end_if_done(supervisor *s)
+void supervisor_end_if_done(supervisor *s)
 {
-    if (s->phase == PHASE_STOPPING && s->front.pid == 0 && (s->pool_empty || !s->pool_started))
+    if (s->phase == PHASE_STOPPING && s->front.pid == 0 && s->authority.pid == 0 &&
+        (s->pool_empty || !s->pool_started))
         uv_stop(&s->loop);
 }
 
-static void stop_now(supervisor *s, int exit_code)
+void supervisor_stop_now(supervisor *s, int exit_code)
 {
     if (s->phase != PHASE_STOPPING)
         s->exit_code = exit_code;
     (void)change_phase(s, CHANGE_STOP);
     hc_front_link_kill(&s->front);
+    hc_authority_child_end(&s->authority);
     if (s->pool_started)
         hc_workers_stop(s->pool, 0);
-    end_if_done(s);
+    supervisor_end_if_done(s);
 }
 
 static void on_drain_overdue(uv_timer_t *timer)
@@ -70,7 +72,7 @@ static void on_drain_overdue(uv_timer_t *timer)
 static void drain(supervisor *s, const char *why)
 {
     if (s->phase == PHASE_STARTING) {
-        stop_now(s, 0);
+        supervisor_stop_now(s, 0);
         return;
     }
     if (!change_phase(s, CHANGE_DRAIN))
@@ -85,7 +87,7 @@ static void drain(supervisor *s, const char *why)
     if (hc_front_link_drain(&s->front, grace_ms))
         (void)uv_timer_start(&s->timer, on_drain_overdue, grace_ms + SLACK_MS, 0);
     else
-        stop_now(s, 0);
+        supervisor_stop_now(s, 0);
 }
 
 static void on_drained(void *arg)
@@ -111,7 +113,7 @@ static int copy_fd(int fd, hc_err *err)
     return copy >= 0 ? copy : hc_err_errno(err, errno, "cannot copy a descriptor");
 }
 
-static int start_front(supervisor *s, hc_err *err)
+int supervisor_start_front(supervisor *s, hc_err *err)
 {
     int fd = copy_fd(s->plan.config_fd, err);
     if (fd < 0)
@@ -123,7 +125,8 @@ static int start_front(supervisor *s, hc_err *err)
         return -HC_EIO;
     }
     s->front_started_ms = hc_clock_monotonic_ms();
-    return hc_front_link_start(&s->front, &s->plan.front, access_fd, fd, err);
+    bool again = s->phase == PHASE_SERVING;
+    return hc_front_link_start(&s->front, &s->plan.front, access_fd, fd, again, err);
 }
 
 static void restart_front_later(supervisor *s);
@@ -132,7 +135,7 @@ static void on_restart_front(uv_timer_t *timer)
 {
     supervisor *s = timer->data;
     hc_err err = {0};
-    if (s->phase != PHASE_SERVING || start_front(s, &err) == 0)
+    if (s->phase != PHASE_SERVING || supervisor_start_front(s, &err) == 0)
         return;
     hc_log_text(&s->log, HC_LOG_ERROR, "cannot start the front: %s", err.text);
     hc_front_link_kill(&s->front);
@@ -164,7 +167,7 @@ static void lose_front_while_serving(supervisor *s)
     if (s->args->lane_count) {
         hc_log_text(&s->log, HC_LOG_ERROR,
                     "the lanes that were inherited are lost with it: ending");
-        stop_now(s, HC_EXIT_REFUSED);
+        supervisor_stop_now(s, HC_EXIT_REFUSED);
         return;
     }
     hc_workers_pause(s->pool);
@@ -187,7 +190,7 @@ static void on_front_exited(void *arg, int status)
     switch (s->phase) {
     case PHASE_STARTING:
         hc_log_text(&s->log, HC_LOG_ERROR, "the front ended before it was ready: %s", how);
-        stop_now(s, HC_EXIT_REFUSED);
+        supervisor_stop_now(s, HC_EXIT_REFUSED);
         break;
     case PHASE_SERVING:
         hc_log_text(&s->log, HC_LOG_ERROR, "the front died: %s; it is restarted", how);
@@ -196,12 +199,13 @@ static void on_front_exited(void *arg, int status)
     case PHASE_DRAINING:
         (void)uv_timer_stop(&s->timer);
         (void)change_phase(s, CHANGE_STOP);
+        hc_authority_child_end(&s->authority);
         if (s->pool_started)
             hc_workers_stop(s->pool, time_to_exit_ms(s));
-        end_if_done(s);
+        supervisor_end_if_done(s);
         break;
     case PHASE_STOPPING:
-        end_if_done(s);
+        supervisor_end_if_done(s);
         break;
     }
 }
@@ -290,7 +294,7 @@ static void on_ready(void *arg)
     bool first = s->phase == PHASE_STARTING;
     if (s->plan.settings.check_config) {
         hc_log_text(&s->log, HC_LOG_INFO, "the configuration is fine");
-        stop_now(s, 0);
+        supervisor_stop_now(s, 0);
         return;
     }
     if (!change_phase(s, CHANGE_READY))
@@ -374,7 +378,7 @@ static void on_first_configured(supervisor *s)
         on_ready(s);
     } else if (send_inherited_lanes(s, &err) != 0) {
         hc_log_text(&s->log, HC_LOG_ERROR, "%s", err.text);
-        stop_now(s, HC_EXIT_REFUSED);
+        supervisor_stop_now(s, HC_EXIT_REFUSED);
     }
 }
 
@@ -456,13 +460,15 @@ static void on_configured(void *arg, const char *refused)
     } else if (refused) {
         hc_log_text(&s->log, HC_LOG_ERROR, "%s", refused);
         if (s->phase == PHASE_STARTING)
-            stop_now(s, HC_EXIT_REFUSED);
+            supervisor_stop_now(s, HC_EXIT_REFUSED);
         else
             hc_front_link_kill(&s->front);
     } else if (s->phase == PHASE_STARTING) {
+        supervisor_send_authority(s);
         send_metrics_sockets(s);
         on_first_configured(s);
     } else {
+        supervisor_send_authority(s);
         send_metrics_sockets(s);
         hc_workers_resume(s->pool);
     }
@@ -484,14 +490,14 @@ static void on_source_changed(void *arg)
 static void on_pool_failed(void *arg, int exit_code)
 {
     supervisor *s = arg;
-    stop_now(s, s->plan.settings.check_config ? HC_EXIT_REFUSED : exit_code);
+    supervisor_stop_now(s, s->plan.settings.check_config ? HC_EXIT_REFUSED : exit_code);
 }
 
 static void on_pool_empty(void *arg)
 {
     supervisor *s = arg;
     s->pool_empty = true;
-    end_if_done(s);
+    supervisor_end_if_done(s);
 }
 
 /* --- signals --- */
@@ -499,7 +505,7 @@ static void on_pool_empty(void *arg)
 static void on_interrupt(supervisor *s)
 {
     if (s->phase == PHASE_DRAINING)
-        stop_now(s, 0);
+        supervisor_stop_now(s, 0);
     else
         drain(s, "interrupted");
 }
@@ -510,6 +516,7 @@ static void on_signal(uv_signal_t *handle, int number)
     switch (number) {
     case SIGCHLD:
         hc_front_link_reap(&s->front);
+        hc_authority_child_reap(&s->authority);
         hc_workers_reap(s->pool);
         break;
     case SIGHUP:
@@ -522,7 +529,7 @@ static void on_signal(uv_signal_t *handle, int number)
         on_interrupt(s);
         break;
     case SIGQUIT:
-        stop_now(s, 0);
+        supervisor_stop_now(s, 0);
         break;
     case SIGTTIN:
     case SIGTTOU:
@@ -643,7 +650,7 @@ static int open_all(supervisor *s, hc_err *err)
         rc = open_inherited(s, err);
     if (rc == 0)
         rc = open_sockets(s, err);
-    return rc == 0 ? start_front(s, err) : rc;
+    return rc == 0 ? supervisor_begin(s, err) : rc;
 }
 
 static void close_handle(uv_handle_t *handle, void *arg)
@@ -658,6 +665,8 @@ static void close_all(supervisor *s)
     hc_watch_stop(&s->watch);
     hc_control_socket_close(s->control);
     hc_front_link_kill(&s->front);
+    hc_authority_child_end(&s->authority);
+    hc_authority_child_kill(&s->authority);
     if (s->pool)
         hc_workers_close(s->pool);
     uv_walk(&s->loop, close_handle, NULL);

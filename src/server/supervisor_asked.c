@@ -17,6 +17,7 @@ static void tell_status(supervisor *s, hc_slice front_says)
                         .listeners = &s->listeners,
                         .metrics = &s->metrics,
                         .front = &s->front,
+                        .authority = &s->authority,
                         .workers = s->pool_started ? s->pool : NULL,
                         .front_says = front_says};
     hc_buf line = hc_buf_init(HC_CONTROL_ANSWER_BYTES);

@@ -1,13 +1,15 @@
 /* The supervisor from the inside: what its files share.
  *
- *   supervisor.c        its life: phases, front, workers, reload, signals
- *   supervisor_asked.c  what operators ask of it: status, reload, logs opened anew
+ *   supervisor.c            its life: phases, front, workers, reload, signals
+ *   supervisor_authority.c  what follows from the authority's life
+ *   supervisor_asked.c      what operators ask of it: status, reload, logs opened anew
  */
 #ifndef HC_SERVER_SUPERVISOR_IMPL_H
 #define HC_SERVER_SUPERVISOR_IMPL_H
 
 #include <uv.h>
 
+#include "server/authority_child.h"
 #include "server/control_socket.h"
 #include "server/front_link.h"
 #include "server/listeners.h"
@@ -45,6 +47,7 @@ typedef struct supervisor {
     hc_watch watch;
     hc_listeners listeners, metrics;
     hc_front_link front;
+    hc_authority_child authority;
     uint64_t front_started_ms, front_backoff_ms;
     uint64_t drain_until_ms;
     hc_workers *pool;
@@ -56,6 +59,17 @@ typedef struct supervisor {
 
 /* supervisor.c */
 void supervisor_reload(supervisor *s);
+int supervisor_start_front(supervisor *s, hc_err *err) HC_MUST_CHECK;
+void supervisor_stop_now(supervisor *s, int exit_code);
+/* Where nothing of it runs any more. */
+void supervisor_end_if_done(supervisor *s);
+
+/* supervisor_authority.c */
+/* Starts what comes first: the authority where there is a registry, since it brings that up to
+ * date; else the front. */
+int supervisor_begin(supervisor *s, hc_err *err) HC_MUST_CHECK;
+/* The front can be given the authority's socket, where one waits for it. */
+void supervisor_send_authority(supervisor *s);
 
 /* supervisor_asked.c */
 /* Where none was asked for by name the server runs without, rather than not at all. */

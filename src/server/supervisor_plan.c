@@ -35,6 +35,28 @@ static int seal_files(hc_plan *p, const hc_log *log, hc_err *err)
 }
 
 /* Users that are to be apart, and are not, would be a promise broken in silence. */
+static int look_up_authority(hc_plan *p, hc_err *err)
+{
+    const hc_settings *s = &p->settings;
+    if (!s->authority_user)
+        return 0;
+    int rc = hc_identity_lookup("--authority-user", s->authority_user, NULL, &p->authority, err);
+    if (rc != 0 || !p->authority.drop)
+        return rc;
+    if (p->with_workers && p->command.identity.drop && p->command.identity.uid == p->authority.uid)
+        return hc_err_set(
+            err, HC_EINVAL,
+            "--authority-user %s is also the user of the workers: whoever breaks into "
+            "the application could write the registry; give --user another one",
+            s->authority_user);
+    if (p->front.drop && p->front.uid == p->authority.uid)
+        return hc_err_set(err, HC_EINVAL,
+                          "--authority-user %s is also the user of the front, which strangers talk "
+                          "to; give --front-user another one",
+                          s->authority_user);
+    return 0;
+}
+
 static int look_up_users(hc_plan *p, hc_err *err)
 {
     const hc_settings *s = &p->settings;
@@ -47,6 +69,8 @@ static int look_up_users(hc_plan *p, hc_err *err)
                         "--front-user %s is also the user of the workers: whoever breaks into the "
                         "application could reach the server's key; give --user another one",
                         s->front_user);
+    if (rc == 0)
+        rc = look_up_authority(p, err);
     p->apart = worker->drop && worker->uid != 0 && worker->uid != geteuid() && worker->uid != front;
     return rc;
 }
@@ -82,6 +106,7 @@ void hc_plan_done(hc_plan *p)
     hc_settings_done(&p->settings);
     hc_worker_command_done(&p->command);
     hc_identity_done(&p->front);
+    hc_identity_done(&p->authority);
     if (p->config_fd >= 0)
         (void)close(p->config_fd);
     *p = (hc_plan){.config_fd = -1};

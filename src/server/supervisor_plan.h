@@ -11,6 +11,7 @@ typedef struct hc_plan {
     hc_settings settings;
     hc_worker_command command; /* empty where no worker is to be started */
     hc_identity front;         /* who the front is to be */
+    hc_identity authority;     /* likewise, where there is one */
     int config_fd;
     bool with_workers;
     bool apart; /* workers run as another user than those who own or hold the key */

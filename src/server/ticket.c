@@ -2,15 +2,14 @@
 
 #include "base/mem.h"
 
-hc_ticket *hc_ticket_new(hc_principal *principal, const hc_verdict *verdict,
-                         int64_t full_handshake_s)
+hc_ticket *hc_ticket_new(hc_principal *principal, const hc_verdict *chain, int64_t full_handshake_s)
 {
     hc_ticket *t = hc_alloc_zero(1, sizeof *t);
     if (!t)
         return NULL;
     atomic_init(&t->refs, 1);
     t->principal = principal ? hc_principal_ref(principal) : NULL;
-    t->verdict = *verdict;
+    t->chain = *chain;
     t->full_handshake_s = full_handshake_s;
     return t;
 }

@@ -9,12 +9,12 @@
 
 typedef struct hc_ticket {
     atomic_uint refs;
-    hc_principal *principal; /* NULL: no certificate came */
-    hc_verdict verdict;
+    hc_principal *principal;  /* NULL: no certificate came */
+    hc_verdict chain;         /* without the record, which is looked up at each resumption */
     int64_t full_handshake_s; /* resuming does not renew this */
 } hc_ticket;
 
-hc_ticket *hc_ticket_new(hc_principal *principal, const hc_verdict *verdict,
+hc_ticket *hc_ticket_new(hc_principal *principal, const hc_verdict *chain,
                          int64_t full_handshake_s);
 /* As the session store wants them. */
 void *hc_ticket_ref(void *ticket);

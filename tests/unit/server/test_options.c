@@ -221,11 +221,33 @@ static void test_no_option_of_gunicorn_is_unknown(void **state)
     }
 }
 
-static void test_a_registry_that_is_wanted_and_missing_is_an_error(void **state)
+static void test_a_registry_is_none_or_a_url_that_can_be_one(void **state)
 {
     (void)state;
-    assert_refused(ARGS("--registry", "sqlite:clients.db"),
-                   "--registry: no registry in this version; use --registry none");
+    hc_serve_args a = parsed(ARGS("--registry", "sqlite:clients.db", "m:a"), NULL);
+    assert_string_equal(a.settings.registry, "sqlite:clients.db");
+    assert_true(hc_settings_has_registry(&a.settings));
+    hc_serve_args_done(&a);
+    a = parsed(ARGS("--registry", "none", "m:a"), NULL);
+    assert_false(hc_settings_has_registry(&a.settings));
+    hc_serve_args_done(&a);
+    hc_err err = {0};
+    assert_int_equal(parse_with(ARGS("--registry", "clients.db", "m:a"), NULL, &a, &err),
+                     -HC_EINVAL);
+    assert_non_null(strstr(err.text, "--registry: "));
+}
+
+static void test_a_stranger_to_the_registry_is_refused_unless_asked_otherwise(void **state)
+{
+    (void)state;
+    hc_serve_args a = parsed(ARGS("m:a"), NULL);
+    assert_false(a.settings.admit_unknown);
+    assert_int_equal(a.settings.registry_max_age_ms, HC_REGISTRY_MAX_AGE_MS_DEFAULT);
+    hc_serve_args_done(&a);
+    a = parsed(ARGS("--unknown", "admit", "--registry-max-age", "30s", "m:a"), NULL);
+    assert_true(a.settings.admit_unknown);
+    assert_int_equal(a.settings.registry_max_age_ms, 30000);
+    hc_serve_args_done(&a);
 }
 
 static void test_cert_reqs_means_the_modes_of_pythons_ssl_module(void **state)
@@ -591,7 +613,8 @@ int main(void)
         cmocka_unit_test(test_a_value_out_of_range_says_what_is_allowed),
         cmocka_unit_test(test_gunicorns_other_options_are_taken_or_refused_with_a_reason),
         cmocka_unit_test(test_no_option_of_gunicorn_is_unknown),
-        cmocka_unit_test(test_a_registry_that_is_wanted_and_missing_is_an_error),
+        cmocka_unit_test(test_a_registry_is_none_or_a_url_that_can_be_one),
+        cmocka_unit_test(test_a_stranger_to_the_registry_is_refused_unless_asked_otherwise),
         cmocka_unit_test(test_cert_reqs_means_the_modes_of_pythons_ssl_module),
         cmocka_unit_test(test_cert_reqs_and_path_rules_go_together_in_any_order),
         cmocka_unit_test(test_help_is_found_before_what_is_wrong_behind_it),

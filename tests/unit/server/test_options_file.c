@@ -119,8 +119,8 @@ static void test_a_mistake_is_told_with_its_line(void **state)
                         "f.yaml:1: this option cannot stand in a file; give it as a flag");
     assert_file_refused(S("parent-fd: 3\n"),
                         "f.yaml:1: this option cannot stand in a file; give it as a flag");
-    assert_file_refused(S("registry: sqlite:x\n"),
-                        "f.yaml:1: registry: no registry in this version; use --registry none");
+    assert_file_refused(S("unknown: maybe\n"),
+                        "f.yaml:1: unknown: \"maybe\" is not one of refuse|admit");
     assert_file_refused(S("daemon: true\n"), "f.yaml:1: daemon: the server stays in the "
                                              "foreground; let systemd or a container start it");
 }

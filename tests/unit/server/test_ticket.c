@@ -20,9 +20,9 @@ static void test_ticket_keeps_verdict_and_time(void **state)
     hc_ticket *t = hc_ticket_new(NULL, &v, 42);
     assert_non_null(t);
     assert_null(t->principal);
-    assert_int_equal(t->verdict.code, HC_VERDICT_OK);
-    assert_int_equal(t->verdict.good_until_s, 99);
-    assert_int_equal(t->verdict.chain_generation, 7);
+    assert_int_equal(t->chain.code, HC_VERDICT_OK);
+    assert_int_equal(t->chain.good_until_s, 99);
+    assert_int_equal(t->chain.chain_generation, 7);
     assert_int_equal(t->full_handshake_s, 42);
     hc_ticket_unref(t);
 }
