@@ -31,6 +31,7 @@ static int load_trust(hc_live *live, const hc_files *files, hc_err *err)
                               .ca_count = files->ca_count,
                               .crls = sources + files->ca_count,
                               .crl_count = files->crl_count,
+                              .crl_leaf_only = live->settings.crl_leaf_only,
                               .max_age_s = (int64_t)(live->settings.session_lifetime_ms / 1000),
                               .generation = live->generation,
                               .now_s = hc_clock_wall_s()};

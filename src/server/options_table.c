@@ -26,6 +26,7 @@ static const hc_option_choice tls_policies[] = {
     {"intermediate", HC_TLS_INTERMEDIATE}, {"modern", HC_TLS_MODERN}, {NULL, 0}};
 static const hc_option_choice refusals[] = {{"alert", false}, {"http", true}, {NULL, 0}};
 static const hc_option_choice unknowns[] = {{"refuse", false}, {"admit", true}, {NULL, 0}};
+static const hc_option_choice crl_checks[] = {{"chain", false}, {"leaf", true}, {NULL, 0}};
 static const hc_option_choice log_formats[] = {{"text", false}, {"json", true}, {NULL, 0}};
 static const hc_option_choice log_levels[] = {{"debug", HC_LOG_DEBUG},     {"info", HC_LOG_INFO},
                                               {"warning", HC_LOG_WARNING}, {"error", HC_LOG_ERROR},
@@ -150,8 +151,12 @@ static const hc_option table[] = {
      .max = LIST_ITEMS_MAX, .value = "FILE", .initial_help = "ca/ca.pem in the state folder", .section = certificates,
      .help = "CA certificates that clients' certificates must come from, in PEM. The system's CAs are never used."},
     {.name = "crl", .type = HC_OPTION_LIST, .flags = REPEATABLE | RELOADABLE, IN(crl), .max = HC_LIMIT_CRL_NUMBER,
-     .value = "FILE", .section = certificates,
-     .help = "Certificate revocation lists, in PEM. Where one is given, every CA needs a current one."},
+     .value = "FILE|FOLDER", .section = certificates,
+     .help = "Certificate revocation lists, in PEM or DER; of a folder all files named *.pem, *.crl or *.der. Where one is "
+             "given, every CA needs a current one. `handclasp reload` reads them anew."},
+    {.name = "crl-check", .type = HC_OPTION_CHOICE, .choices = crl_checks, .flags = RELOADABLE, IN(crl_leaf_only),
+     .value = "chain|leaf", .initial = "chain", .section = certificates,
+     .help = "What the lists are asked about: every certificate below the CA that ends the chain, or the client's alone."},
     {.name = "client-cert", .type = HC_OPTION_CUSTOM, .custom = &hc_option_client_cert,
      .flags = REPEATABLE | RELOADABLE, .value = "MODE|[METHOD ]/PATH=MODE", .initial = "required", .section = certificates,
      .help = "What is asked of clients: required; optional (none is fine, one that is sent must be good); request (the "

@@ -1,11 +1,15 @@
 #include "server/read_file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "server/options_parse.h"
 
 void hc_file_bytes_done(hc_file_bytes *b)
 {
@@ -86,4 +90,66 @@ int hc_read_file(const char *path, size_t limit_bytes, hc_file_bytes *out, hc_er
 {
     bool others_may_read;
     return hc_read_secret_file(path, limit_bytes, out, &others_may_read, err);
+}
+
+bool hc_is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static bool is_wanted(const char *name, const char *const *endings, size_t count)
+{
+    size_t size = strlen(name);
+    for (size_t i = 0; name[0] != '.' && i < count; i++) {
+        size_t ending = strlen(endings[i]);
+        if (size > ending && strcmp(name + size - ending, endings[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int add_path(const char *folder, const char *name, hc_strings *out, hc_err *err)
+{
+    size_t size = strlen(folder) + 1 + strlen(name) + 1;
+    char *path = hc_alloc(size);
+    if (!path)
+        return hc_err_set(err, HC_ENOMEM, "out of memory for %s", folder);
+    (void)snprintf(path, size, "%s/%s", folder, name);
+    int rc = hc_strings_add(out, hc_slice_text(path), err);
+    hc_free(path);
+    return rc;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int hc_list_folder(const char *folder, const char *const *endings, size_t ending_count,
+                   size_t count_max, hc_strings *out, hc_err *err)
+{
+    size_t before = out->count;
+    int rc = 0;
+    DIR *dir = opendir(folder);
+    if (!dir)
+        return hc_err_errno(err, errno, "cannot open %s", folder);
+    while (rc == 0) {
+        errno = 0;
+        const struct dirent *entry = readdir(dir);
+        if (!entry && errno != 0)
+            rc = hc_err_errno(err, errno, "cannot read %s", folder);
+        if (!entry)
+            break;
+        if (!is_wanted(entry->d_name, endings, ending_count))
+            continue;
+        if (out->count - before >= count_max)
+            rc = hc_err_set(err, HC_ELIMIT, "more than %zu files in %s", count_max, folder);
+        else
+            rc = add_path(folder, entry->d_name, out, err);
+    }
+    (void)closedir(dir);
+    if (rc == 0 && out->count > before)
+        qsort(out->at + before, out->count - before, sizeof(*out->at), compare_names);
+    return rc;
 }

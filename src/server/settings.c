@@ -248,10 +248,39 @@ static int trim_passphrase(hc_file_bytes *p, hc_err *err)
                       p->name);
 }
 
+/* A folder without a list is a mistake, like a file without one: nobody would be refused. */
+static int add_crl_folder(const char *folder, hc_strings *files, hc_err *err)
+{
+    static const char *const endings[] = {".pem", ".crl", ".der"};
+    size_t before = files->count;
+    int rc = hc_list_folder(folder, endings, HC_COUNT(endings), HC_LIMIT_CRL_NUMBER, files, err);
+    if (rc == 0 && files->count == before)
+        rc = hc_err_set(err, HC_EINVAL, "no CRL in %s (files named *.pem, *.crl or *.der)", folder);
+    return rc;
+}
+
+static int load_crls(const hc_settings *s, hc_files *f, hc_err *err)
+{
+    hc_strings files = {0};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < s->crl.count; i++) {
+        if (hc_is_folder(s->crl.at[i]))
+            rc = add_crl_folder(s->crl.at[i], &files, err);
+        else
+            rc = hc_strings_add(&files, hc_slice_text(s->crl.at[i]), err);
+    }
+    if (rc != 0)
+        rc = hc_err_context(err, "--crl");
+    else
+        rc = load_list(&files, "--crl", &f->crls, &f->crl_count, err);
+    hc_strings_done(&files);
+    return rc;
+}
+
 static int load_trust(const hc_settings *s, hc_files *f, hc_err *err)
 {
     int rc = load_list(&s->ca_certs, "--ca-certs", &f->cas, &f->ca_count, err);
-    return rc == 0 ? load_list(&s->crl, "--crl", &f->crls, &f->crl_count, err) : rc;
+    return rc == 0 ? load_crls(s, f, err) : rc;
 }
 
 int hc_files_load_trust(const hc_settings *s, hc_files *out, hc_err *err)

@@ -50,7 +50,8 @@ typedef struct hc_settings {
     char *state; /* the state folder; certificates come from it where not given below */
     char *certfile, *keyfile, *keyfile_passphrase_file;
     hc_strings ca_certs; /* files */
-    hc_strings crl;      /* files */
+    hc_strings crl;      /* files and folders of them */
+    bool crl_leaf_only;  /* asked about clients' certificates, not about CAs' */
     hc_policy policy;    /* --client-cert, --cert-reqs, --refuse-with */
     hc_tls_policy tls_policy;
     char *ciphers;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 
 
 def tlv(tag: int, *parts: bytes) -> bytes:
@@ -193,10 +193,12 @@ def authority_key_id(key) -> bytes:
     return extension("2.5.29.35", sequence(tlv(0x80, key_id(key))))
 
 
-HASHES = {"sha256": hashes.SHA256(), "sha1": hashes.SHA1(), "sha384": hashes.SHA384()}
+HASHES = {"sha256": hashes.SHA256(), "sha1": hashes.SHA1(), "sha384": hashes.SHA384(),
+          "sha512": hashes.SHA512(), "md5": hashes.MD5()}
 EC_SIGNATURES = {"sha256": "1.2.840.10045.4.3.2", "sha1": "1.2.840.10045.4.1",
-                 "sha384": "1.2.840.10045.4.3.3"}
-RSA_SIGNATURES = {"sha256": "1.2.840.113549.1.1.11", "sha1": "1.2.840.113549.1.1.5"}
+                 "sha384": "1.2.840.10045.4.3.3", "sha512": "1.2.840.10045.4.3.4"}
+RSA_SIGNATURES = {"sha256": "1.2.840.113549.1.1.11", "sha1": "1.2.840.113549.1.1.5",
+                  "md5": "1.2.840.113549.1.1.4"}
 PSS_SHA256 = sequence(
     oid("1.2.840.113549.1.1.10"),
     sequence(tlv(0xA0, sequence(oid("2.16.840.1.101.3.4.2.1"), null())),
@@ -208,6 +210,8 @@ PSS_SHA256 = sequence(
 def algorithm(key, digest: str) -> bytes:
     if isinstance(key, ed25519.Ed25519PrivateKey):
         return sequence(oid("1.3.101.112"))
+    if isinstance(key, ed448.Ed448PrivateKey):
+        return sequence(oid("1.3.101.113"))
     if isinstance(key, ec.EllipticCurvePrivateKey):
         return sequence(oid(EC_SIGNATURES[digest]))
     if digest == "pss":
@@ -216,7 +220,7 @@ def algorithm(key, digest: str) -> bytes:
 
 
 def sign(key, digest: str, data: bytes) -> bytes:
-    if isinstance(key, ed25519.Ed25519PrivateKey):
+    if isinstance(key, (ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)):
         return key.sign(data)
     if isinstance(key, ec.EllipticCurvePrivateKey):
         return key.sign(data, ec.ECDSA(HASHES[digest], deterministic_signing=True))
