@@ -43,6 +43,11 @@ int hc_sqlite_changed(hc_registry *r, bool *changed, hc_err *err)
         return rc;
     }
     bool moved = s->looked && version != s->data_version;
+    /* A newer program may have brought it up to a version whose rows mean something else. */
+    if (moved && (rc = hc_sqlite_check_version(s, err)) != 0) {
+        s->looked = false;
+        return rc;
+    }
     if (s->looked && !same && !moved && s->read_only) {
         /* By something that is not SQLite, a backup perhaps whose own counter says the same: what
          * this connection keeps in memory may be of the file before. A commit between the two looks

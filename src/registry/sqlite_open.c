@@ -169,13 +169,20 @@ int hc_sqlite_migrate(hc_sqlite *s, const char *const *schema, size_t count, hc_
     return rc;
 }
 
-static int check_reader(hc_sqlite *s, hc_err *err)
+/* One that is empty may have been cut: taken for a new one, nobody would be revoked any more. */
+static int check_not_empty(hc_sqlite *s, size_t *version, hc_err *err)
 {
-    size_t version = 0;
-    int rc = read_version(s, hc_sqlite_schema_count, &version, err);
-    if (rc == 0 && version == 0)
+    int rc = read_version(s, hc_sqlite_schema_count, version, err);
+    if (rc == 0 && *version == 0)
         return hc_err_set(err, HC_EFORMAT, "%s: is empty: 'handclasp init' makes it a registry",
                           s->path);
+    return rc;
+}
+
+int hc_sqlite_check_version(hc_sqlite *s, hc_err *err)
+{
+    size_t version = 0;
+    int rc = check_not_empty(s, &version, err);
     if (rc == 0 && version < hc_sqlite_schema_count)
         return hc_err_set(err, HC_EFORMAT,
                           "%s: of version %zu, this program reads %zu: the next change, or "
@@ -206,7 +213,7 @@ static int connect_to(hc_sqlite *s, hc_err *err)
     return exec(s, setup, err);
 }
 
-static int open_file(hc_sqlite *s, hc_err *err)
+static int open_file(hc_sqlite *s, bool create, hc_err *err)
 {
     /* Before it is opened: where it is replaced meanwhile, `changed` then sees that. */
     if (stat(s->path, &s->file))
@@ -214,10 +221,13 @@ static int open_file(hc_sqlite *s, hc_err *err)
     if (!S_ISREG(s->file.st_mode))
         return hc_err_set(err, HC_EFORMAT, "%s: is no file", s->path);
     int rc = connect_to(s, err);
+    size_t version = 0;
     if (rc || s->read_only)
-        return rc ? rc : check_reader(s, err);
+        return rc ? rc : hc_sqlite_check_version(s, err);
     align_journal(s);
     rc = exec(s, setup_writer, err);
+    if (rc == 0 && !create)
+        rc = check_not_empty(s, &version, err);
     return rc ? rc : hc_sqlite_migrate(s, hc_sqlite_schema, hc_sqlite_schema_count, err);
 }
 
@@ -234,7 +244,8 @@ int hc_sqlite_open(const char *path, hc_registry_access access, uint64_t wait_ms
     s->wait_ms = wait_ms;
     s->read_only = access == HC_REGISTRY_READ;
     s->path = hc_strdup(path);
-    rc = s->path ? open_file(s, err) : hc_err_set(err, HC_ENOMEM, "out of memory");
+    rc = s->path ? open_file(s, access == HC_REGISTRY_CREATE, err)
+                 : hc_err_set(err, HC_ENOMEM, "out of memory");
     if (rc)
         hc_registry_close(&s->registry);
     else

@@ -89,6 +89,8 @@ extern const hc_registry_engine hc_sqlite_engine;
 /* The migrations, built in: [n] makes version n + 1 out of version n. */
 extern const char *const hc_sqlite_schema[];
 extern const size_t hc_sqlite_schema_count;
+/* -HC_EFORMAT where the database is not of the version that this program reads. */
+int hc_sqlite_check_version(hc_sqlite *s, hc_err *err) HC_MUST_CHECK;
 /* Brings the schema up to `count`, all steps in one transaction; a newer one is -HC_EFORMAT. */
 int hc_sqlite_migrate(hc_sqlite *s, const char *const *schema, size_t count,
                       hc_err *err) HC_MUST_CHECK;
