@@ -70,6 +70,30 @@ static int add_front(const json_t *f, hc_buf *out)
     return rc;
 }
 
+/* Nothing without a registry. */
+static int add_registry(const json_t *s, hc_buf *out)
+{
+    const json_t *a = json_object_get(s, "authority");
+    const json_t *r = json_object_get(json_object_get(s, "front"), "registry");
+    int rc = 0;
+    if (r) {
+        const json_t *age = json_object_get(r, "age_ms");
+        rc = hc_buf_printf(out, "records        %lld clients, %lld certificates; %s",
+                           number(r, "clients"), number(r, "certificates"),
+                           json_is_true(json_object_get(r, "trusted"))
+                               ? "up to date"
+                               : "cannot be read, clients are answered 503");
+        if (rc == 0)
+            rc = json_is_integer(age)
+                     ? hc_buf_printf(out, ", as of %lld ms ago\n", number(r, "age_ms"))
+                     : hc_buf_add_byte(out, '\n');
+    }
+    if (rc == 0 && a)
+        rc =
+            hc_buf_printf(out, "authority      pid %lld, %s\n", number(a, "pid"), text(a, "state"));
+    return rc;
+}
+
 static int add_rows(const json_t *s, hc_buf *out)
 {
     size_t i;
@@ -98,6 +122,8 @@ static int print_status(json_t *s)
     if (rc == 0)
         rc = add_front(json_object_get(s, "front"), &out);
     if (rc == 0)
+        rc = add_registry(s, &out);
+    if (rc == 0)
         rc = add_rows(s, &out);
     rc = rc == 0 ? hc_print(&out) : HC_EXIT_NO;
     hc_buf_done(&out);
@@ -124,7 +150,9 @@ const hc_command hc_cmd_status = {
     .synopsis = "[OPTION]...",
     .summary = "what a running server does",
     .about = "Says where the server listens, what it asks of clients, whether its processes are "
-             "kept apart, how its front and its workers are, and when the certificates in force "
+             "kept apart, how its front, its workers and, with a registry, its authority are, how "
+             "many records it knows and whether these are up to date, and when the certificates in "
+             "force "
              "end. Exits 1 where no server answers. The control socket answers root and the user "
              "who runs the server, and nobody else.",
     .examples = "  handclasp status\n"

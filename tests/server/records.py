@@ -45,9 +45,7 @@ class Registry:
             for migration in sorted((ROOT / "src/registry/schema").glob("*.sql")):
                 db.executescript(migration.read_text())
                 version = int(migration.stem)
-            db.executescript(
-                f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version};"
-            )
+            db.executescript(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version};")
         return cls(path)
 
     @contextlib.contextmanager

@@ -2,138 +2,21 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
-import dataclasses
-import json
-import os
-import re
-import signal
-import ssl
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Program, Response, Server, children, eventually, is_running, running
-from pki import Authority, Identity, Pki
-from records import REVOKED, SUSPENDED, Registry
-from tls_client import (
-    VERSIONS,
-    answer,
-    ask,
-    attempt,
-    client_context,
-    connected,
-    fields_of,
-    refusals,
-    verdict_of,
-)
+from conftest import Program, eventually
+from door import PROMISED_S, Door, make_door, seen, until
+from records import REVOKED, SUSPENDED
+from tls_client import VERSIONS, answer, ask, attempt, connected, fields_of, verdict_of
 
 each_version = pytest.mark.parametrize("version", VERSIONS)
-# What is promised, and what a machine that does much else at the same time may need.
-PROMISED_S, PATIENCE_S = 1.0, 15.0
-
-WHO = """
-import json, os, time
-
-def app(environ, start_response):
-    environ["wsgi.input"].read()
-    client = environ.get("handclasp.client")
-    seen = {"user": environ.get("REMOTE_USER"), "verdict": environ.get("handclasp.verdict"),
-            "name": client and client.name, "roles": client and sorted(client.roles),
-            "resumed": environ.get("SSL_SESSION_RESUMED"), "pid": os.getpid()}
-    if client and environ["PATH_INFO"] == "/attributes":
-        seen["attributes"] = dict(client.attributes)
-    if environ["PATH_INFO"] == "/slow":
-        def parts():
-            for i in range(40):
-                yield b"x" * 1000
-                time.sleep(0.05)
-        start_response("200 OK", [])
-        return parts()
-    if environ["PATH_INFO"] == "/wait":
-        time.sleep(1.5)
-    if environ["PATH_INFO"] == "/ask":
-        asked = {"certificates": lambda: [dict(serial=c.serial, status=c.status, current=c.current)
-                                          for c in client.certificates]}
-        seen["answer"] = asked["certificates"]()
-    body = json.dumps(seen).encode()
-    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
-    return [body]
-"""
-
-
-@dataclasses.dataclass
-class Door:
-    """A CA, a registry, and how to serve with them."""
-
-    pki: Pki
-    ca: Authority
-    server_identity: Identity
-    registry: Registry
-    begin: Callable[..., contextlib.AbstractContextManager[Server]]
-
-    def issue(self, name: str, **record: object) -> Identity:
-        identity = self.ca.issue(name)
-        self.registry.add(name, identity.certificate, **record)
-        return identity
-
-    def context(self, client: Identity | None, version: str | None = None) -> ssl.SSLContext:
-        return client_context(self.ca.certfile, client, version)
-
-    def serve(self, app: str = WHO, **options: object):
-        return self.begin(
-            app,
-            **{
-                "certfile": self.server_identity.certfile,
-                "keyfile": self.server_identity.keyfile,
-                "ca_certs": self.ca.certfile,
-                "registry": f"sqlite://{self.registry.path}",
-            }
-            | options,
-        )
-
-
-def make_door(program: Program, state: Path, folder: Path) -> Door:
-    pki = Pki(folder)
-    ca = pki.authority("Client CA")
-
-    def begin(app: str, **options: object):
-        served = folder / f"served-{len(list(folder.iterdir()))}"
-        served.mkdir()
-        return running(program, state, served, app, **options)
-
-    return Door(pki, ca, ca.issue_server(), Registry.create(folder / "registry.db"), begin)
 
 
 @pytest.fixture
 def door(program: Program, state: Path, tmp_path: Path) -> Door:
     return make_door(program, state, tmp_path)
-
-
-def seen(response: Response) -> dict:
-    assert isinstance(response, Response), response
-    assert response.status == 200, response.text
-    return json.loads(response.body)
-
-
-def authority_pid(server: Server) -> int:
-    (found,) = [pid for pid, line in children(server.pid) if line[1:2] == ["authority"]]
-    return found
-
-
-def status_of(program: Program, door: Door, server: Server) -> dict:
-    done = program.run("status", "--json", "--control-socket", server.control)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout)
-
-
-def until(what: Callable[[], bool], why: str) -> float:
-    """How long it took. What is promised is measured; a test machine that is busy is no failure."""
-    began = time.monotonic()
-    eventually(what, why, PATIENCE_S)
-    return time.monotonic() - began
 
 
 # ---- every verdict, over both versions
