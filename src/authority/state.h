@@ -1,5 +1,5 @@
-/* The state folder that `handclasp init` makes: a CA, the server's certificate, clients'
- * certificates.
+/* The state folder that `handclasp init` makes: a CA, the server's certificate, the registry,
+ * clients with their certificates.
  *
  * What exists is never changed; what is missing is made. A key is written before its certificate,
  * so a process that is killed leaves a key alone at worst, and the next call makes the certificate
@@ -10,6 +10,7 @@
 
 #include "authority/keystore.h"
 #include "authority/profile.h"
+#include "registry/change.h"
 
 typedef struct hc_state_plan {
     const char *path;
@@ -18,6 +19,9 @@ typedef struct hc_state_plan {
     size_t host_count;
     const char *const *clients;
     size_t client_count;
+    const char *registry;  /* a URL, relative to the folder; NULL: none. A new handclasp.yaml says
+                              this; in an old one it was read by the caller */
+    const hc_actor *actor; /* for the audit; with a registry */
     int64_t now_s;
 } hc_state_plan;
 
@@ -29,7 +33,11 @@ typedef enum hc_state_event {
     HC_STATE_OTHER_ISSUER, /* found, and not signed by this CA */
     HC_STATE_EXPIRED,      /* found, and of no use any more */
     HC_STATE_LACKS_HOST,   /* found, and does not name `host` */
+    HC_STATE_NOT_ON_RECORD, /* found, and the registry does not know it */
 } hc_state_event;
+
+#define HC_STATE_CONFIG   "handclasp.yaml"
+#define HC_STATE_REGISTRY "sqlite:registry.db"
 
 /* `file` is relative to the folder; `host` is NULL but for HC_STATE_LACKS_HOST. */
 typedef void (*hc_state_report)(void *arg, hc_state_event event, const char *file,

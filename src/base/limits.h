@@ -64,11 +64,13 @@
 #define HC_LIMIT_REGISTRY_ROW          (2 << 20)    /* octets of one row of a database */
 #define HC_LIMIT_MATCHES               100          /* things that one word may mean */
 #define HC_LIMIT_IMPORT_BYTES          (1ULL << 30) /* of one file of `client import` */
-#define HC_REGISTRY_POLL_MS            50           /* between two looks for changes */
-#define HC_REGISTRY_MAX_AGE_MS_DEFAULT 10000        /* --registry-max-age */
-#define HC_REGISTRY_SEEN_MS            2000         /* last-seen is written this often */
-#define HC_LIMIT_SEEN                  65536        /* certificates of one batch of last-seen */
-#define HC_LIMIT_ASK_BYTES             16384        /* what a view asks of the authority */
+#define HC_LIMIT_CSV_ROW               65536u       /* octets of one row of it */
+#define HC_LIMIT_CSV_FIELDS            64
+#define HC_REGISTRY_POLL_MS            50    /* between two looks for changes */
+#define HC_REGISTRY_MAX_AGE_MS_DEFAULT 10000 /* --registry-max-age */
+#define HC_REGISTRY_SEEN_MS            2000  /* last-seen is written this often */
+#define HC_LIMIT_SEEN                  65536 /* certificates of one batch of last-seen */
+#define HC_LIMIT_ASK_BYTES             16384 /* what a view asks of the authority */
 #define HC_LIMIT_ANSWER_BYTES          65536
 
 /* Connections */

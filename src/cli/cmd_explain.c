@@ -8,19 +8,16 @@
 #include "cli/cert_json.h"
 #include "cli/command.h"
 #include "cli/pem_certs.h"
+#include "cli/server_args.h"
 #include "identity/trust.h"
-#include "server/options.h"
 #include "server/read_file.h"
 
 #define OUTPUT_LIMIT (1u << 20)
-#define FLAGS_MAX    2100
-
-extern char **environ;
 
 typedef struct explain_args {
-    char *cert, *state, *config;
+    hc_common_args common;
+    char *cert;
     hc_strings ca_certs, crl;
-    bool json, help;
 } explain_args;
 
 #define AT(member)                                                                                 \
@@ -34,19 +31,7 @@ static const hc_option table[] = {
      .value = "CERT",
      .help = "The client's certificate, in PEM or DER; in PEM the intermediate ones may stand "
              "behind it."},
-    {.name = "state",
-     .type = HC_OPTION_TEXT,
-     AT(state),
-     .value = "DIR",
-     .initial_help = ".handclasp",
-     .help = "The server's state folder."},
-    {.name = "config",
-     .letter = 'c',
-     .type = HC_OPTION_TEXT,
-     AT(config),
-     .value = "FILE",
-     .initial_help = "handclasp.yaml in the state folder, where there is one",
-     .help = "The server's options."},
+    HC_SERVER_OPTIONS,
     {.name = "ca-certs",
      .type = HC_OPTION_LIST,
      .flags = HC_OPTION_REPEATABLE,
@@ -63,17 +48,7 @@ static const hc_option table[] = {
      .value = "FILE",
      .initial_help = "the server's",
      .help = "The revocation lists to check against."},
-    {.name = "json",
-     .type = HC_OPTION_SWITCH,
-     .flags = HC_OPTION_FLAG_ONLY,
-     AT(json),
-     .help = "Answer and report errors as one JSON object."},
-    {.name = "help",
-     .letter = 'h',
-     .type = HC_OPTION_SWITCH,
-     .flags = HC_OPTION_FLAG_ONLY | HC_OPTION_STOPS,
-     AT(help),
-     .help = "Say what the options are."},
+    HC_ANSWER_OPTIONS,
 };
 
 static hc_options options(void)
@@ -83,33 +58,30 @@ static hc_options options(void)
 
 /* --- what the server would check against --- */
 
-typedef struct flag_list {
-    char *at[FLAGS_MAX];
-    int count;
-} flag_list;
-
-static void add_flag(flag_list *f, char *name, char *value)
+static int add_flags(hc_strings *flags, const char *name, const hc_strings *values, hc_err *err)
 {
-    if (value && f->count + 2 <= FLAGS_MAX) {
-        f->at[f->count++] = name;
-        f->at[f->count++] = value;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < values->count; i++) {
+        rc = hc_strings_add(flags, hc_slice_text(name), err);
+        if (rc == 0)
+            rc = hc_strings_add(flags, hc_slice_text(values->at[i]), err);
     }
+    return rc;
 }
 
 /* The settings that `serve` would have with these flags; clients are asked for a certificate in any
  * case. */
 static int server_settings(const explain_args *a, hc_serve_args *out, hc_err *err)
 {
-    flag_list f = {.count = 0};
-    add_flag(&f, "--state", a->state);
-    add_flag(&f, "--config", a->config);
-    for (size_t i = 0; i < a->ca_certs.count; i++)
-        add_flag(&f, "--ca-certs", a->ca_certs.at[i]);
-    for (size_t i = 0; i < a->crl.count; i++)
-        add_flag(&f, "--crl", a->crl.at[i]);
-    int rc = hc_serve_args_parse(f.count, f.at, environ, out, err);
+    hc_strings flags = {NULL, 0};
+    int rc = add_flags(&flags, "--ca-certs", &a->ca_certs, err);
+    if (rc == 0)
+        rc = add_flags(&flags, "--crl", &a->crl, err);
+    if (rc == 0)
+        rc = hc_server_args(&a->common, &flags, out, err);
     if (rc == 0)
         out->settings.policy.mode = HC_MODE_REQUIRED;
+    hc_strings_done(&flags);
     return rc;
 }
 
@@ -141,6 +113,7 @@ static int load_trust(hc_settings *s, int64_t now_s, hc_trust **out, hc_err *err
                                   .ca_count = files.ca_count,
                                   .crls = crls,
                                   .crl_count = files.crl_count,
+                                  .crl_leaf_only = s->crl_leaf_only,
                                   .generation = 1,
                                   .now_s = now_s};
         rc = hc_trust_load(&config, out, err);
@@ -339,45 +312,33 @@ static int print_text(const json_t *report)
 static int answer_question(const explain_args *a, const question *q)
 {
     json_t *report = report_json(q, a->cert);
-    int rc = a->json ? hc_print_json(json_incref(report)) : print_text(report);
+    int rc = a->common.json ? hc_print_json(json_incref(report)) : print_text(report);
     json_decref(report);
     return rc == HC_EXIT_DONE && q->verdict.code != HC_VERDICT_OK ? HC_EXIT_NO : rc;
 }
 
-static int explain(const hc_command *self, const explain_args *a)
+static int explain(void *args, hc_err *err)
 {
+    const explain_args *a = args;
     hc_serve_args server;
-    hc_err err = {0};
     question q = {.now_s = hc_clock_wall_s()};
-    if (server_settings(a, &server, &err) != 0)
-        return hc_report(self, a->json, true, &err);
+    int rc = server_settings(a, &server, err);
+    if (rc != 0)
+        return rc;
     q.has_crl = server.settings.crl.count > 0;
-    int rc = hc_pem_certs_load(a->cert, &q.leaf, &q.others, &err);
+    rc = hc_pem_certs_load(a->cert, &q.leaf, &q.others, err);
     if (rc == 0)
-        rc = load_trust(&server.settings, q.now_s, &q.trust, &err);
+        rc = load_trust(&server.settings, q.now_s, &q.trust, err);
+    if (rc == -HC_EINVAL)
+        rc = -(err->code = HC_ENOENT); /* no CA: not for want of a flag */
     if (rc == 0)
-        rc = decide(&q, &err);
-    rc = rc == 0 ? answer_question(a, &q) : hc_report(self, a->json, false, &err);
+        rc = decide(&q, err);
+    if (rc == 0)
+        rc = answer_question(a, &q);
     hc_trust_unref(q.trust);
     X509_free(q.leaf);
     sk_X509_pop_free(q.others, X509_free);
     hc_serve_args_done(&server);
-    return rc;
-}
-
-static int run(const hc_command *self, int argc, char **argv)
-{
-    explain_args a = {.cert = NULL};
-    hc_err err = {0};
-    int rc = hc_command_parse(self, argc, argv, &a, &a.help);
-    if (rc < 0 && a.cert) {
-        rc = explain(self, &a);
-    } else if (rc < 0) {
-        (void)hc_err_set(&err, HC_EINVAL,
-                         "which certificate? Name its file: handclasp explain alice.pem");
-        rc = hc_report(self, a.json, true, &err);
-    }
-    hc_options_done(options(), &a);
     return rc;
 }
 
@@ -394,5 +355,8 @@ const hc_command hc_cmd_explain = {
     .examples = "  handclasp explain .handclasp/clients/alice.pem\n"
                 "  handclasp explain --ca-certs clients-ca.pem --crl clients.crl bob.pem\n",
     .options = options,
-    .run = run,
+    .run = hc_command_main,
+    .act = explain,
+    .args_size = sizeof(explain_args),
+    .missing = "which certificate? Name its file: handclasp explain alice.pem",
 };

@@ -1,15 +1,16 @@
 #include <stdio.h>
+#include <unistd.h>
 
 #include "authority/state.h"
 #include "base/clock.h"
-#include "cli/command.h"
+#include "base/mem.h"
+#include "cli/records.h"
 
 #define OUTPUT_LIMIT (1u << 20)
 
 typedef struct init_args {
-    char *state;
+    hc_common_args common;
     hc_strings hosts, clients;
-    bool json, help;
 } init_args;
 
 #define AT(member) .offset = offsetof(init_args, member), .size = sizeof(((init_args *)0)->member)
@@ -17,7 +18,7 @@ typedef struct init_args {
 static const hc_option table[] = {
     {.name = "state",
      .type = HC_OPTION_TEXT,
-     AT(state),
+     HC_COMMON_AT(state),
      .value = "DIR",
      .initial = ".handclasp",
      .help = "The folder to make."},
@@ -37,17 +38,7 @@ static const hc_option table[] = {
      AT(clients),
      .value = "NAME",
      .help = "Make a key and a certificate for this client."},
-    {.name = "json",
-     .type = HC_OPTION_SWITCH,
-     .flags = HC_OPTION_FLAG_ONLY,
-     AT(json),
-     .help = "Answer and report errors as one JSON object."},
-    {.name = "help",
-     .letter = 'h',
-     .type = HC_OPTION_SWITCH,
-     .flags = HC_OPTION_FLAG_ONLY | HC_OPTION_STOPS,
-     AT(help),
-     .help = "Say what the options are."},
+    HC_ANSWER_OPTIONS,
 };
 
 static hc_options options(void)
@@ -66,7 +57,8 @@ typedef struct outcome {
 static void note(outcome *o, const char *file, const char *says, const char *host, const char *rest)
 {
     char text[5000];
-    (void)snprintf(text, sizeof(text), "%s/%s %s%s%s", o->args->state, file, says, host, rest);
+    (void)snprintf(text, sizeof(text), "%s/%s %s%s%s", o->args->common.state, file, says, host,
+                   rest);
     (void)json_array_append_new(o->notes, json_string(text));
 }
 
@@ -85,6 +77,10 @@ static void on_event(void *arg, hc_state_event event, const char *file, const ch
         break;
     case HC_STATE_OTHER_ISSUER:
         note(o, file, "was not signed by the CA in ca/; it stays as it is", "", "");
+        break;
+    case HC_STATE_NOT_ON_RECORD:
+        note(o, file, "is not on record, so it is not let in; `handclasp client import` puts it ",
+             "there", "");
         break;
     case HC_STATE_EXPIRED:
         note(o, file,
@@ -126,7 +122,7 @@ static int add_path(hc_buf *out, const init_args *a, const char *flag, const cha
                     const char *suffix)
 {
     char path[4096 + 100];
-    (void)snprintf(path, sizeof(path), "%s/%s%s", a->state, stem, suffix);
+    (void)snprintf(path, sizeof(path), "%s/%s%s", a->common.state, stem, suffix);
     int rc = hc_buf_printf(out, " %s ", flag);
     return rc == 0 ? add_word(out, path) : rc;
 }
@@ -164,17 +160,17 @@ static int add_list(hc_buf *out, const char *word, const char *folder, const jso
 static int print_text(const outcome *o, hc_buf *curl)
 {
     hc_buf out = hc_buf_init(OUTPUT_LIMIT);
-    int rc = add_list(&out, "made    ", o->args->state, o->made);
+    int rc = add_list(&out, "made    ", o->args->common.state, o->made);
     if (rc == 0 && json_array_size(o->made) == 0)
-        rc = hc_buf_printf(&out, "%s is complete; nothing was changed\n", o->args->state);
+        rc = hc_buf_printf(&out, "%s is complete; nothing was changed\n", o->args->common.state);
     if (rc == 0)
         rc = add_list(&out, "note    ", NULL, o->notes);
     if (rc == 0)
         rc = hc_buf_add_text(&out, "\nServe:  handclasp serve MODULE:APP");
-    if (rc == 0 && strcmp(o->args->state, ".handclasp") != 0) {
+    if (rc == 0 && strcmp(o->args->common.state, ".handclasp") != 0) {
         rc = hc_buf_add_text(&out, " --state ");
         if (rc == 0)
-            rc = add_word(&out, o->args->state);
+            rc = add_word(&out, o->args->common.state);
     }
     if (rc == 0 && curl->size)
         rc = hc_buf_printf(&out, "\nTry:    %.*s", HC_SLICE_ARGS(hc_buf_slice(curl)));
@@ -191,9 +187,9 @@ static int print_outcome(outcome *o)
     int rc = example_client(o->args) ? add_curl_line(&curl, o->args) : 0;
     if (rc != 0)
         rc = HC_EXIT_NO;
-    else if (o->args->json)
-        rc = hc_print_json(json_pack("{s:s, s:O, s:O, s:O, s:s%}", "state", o->args->state, "made",
-                                     o->made, "found", o->found, "notes", o->notes, "try",
+    else if (o->args->common.json)
+        rc = hc_print_json(json_pack("{s:s, s:O, s:O, s:O, s:s%}", "state", o->args->common.state,
+                                     "made", o->made, "found", o->found, "notes", o->notes, "try",
                                      curl.at ? (const char *)curl.at : "", curl.size));
     else
         rc = print_text(o, &curl);
@@ -201,38 +197,60 @@ static int print_outcome(outcome *o)
     return rc == HC_EXIT_DONE && o->lacks_host ? HC_EXIT_NO : rc;
 }
 
-static int init(const hc_command *self, const init_args *a)
+/* What the folder's handclasp.yaml says; a new one will say HC_STATE_REGISTRY. `out` is the
+ * caller's, NULL for none. */
+static int find_registry(const init_args *a, char **out, hc_err *err)
 {
-    hc_state_plan plan = {.path = a->state,
+    char config[4096];
+    hc_serve_args server;
+    (void)snprintf(config, sizeof(config), "%s/" HC_STATE_CONFIG, a->common.state);
+    *out = NULL;
+    if (access(config, F_OK) != 0) {
+        *out = hc_strdup(HC_STATE_REGISTRY);
+        return *out ? 0 : hc_err_set(err, HC_ENOMEM, "out of memory");
+    }
+    int rc = hc_server_args(&a->common, NULL, &server, err);
+    if (rc != 0)
+        return rc;
+    const char *url = server.settings.registry;
+    if (url && strcmp(url, "none") != 0 && (*out = hc_strdup(url)) == NULL)
+        rc = hc_err_set(err, HC_ENOMEM, "out of memory");
+    hc_serve_args_done(&server);
+    return rc;
+}
+
+static int init(void *args, hc_err *err)
+{
+    const init_args *a = args;
+    char *registry = NULL, who[300];
+    hc_actor actor;
+    int rc = find_registry(a, &registry, err);
+    if (rc != 0)
+        return rc;
+    hc_actor_of_process(who, sizeof(who), &actor);
+    hc_state_plan plan = {.path = a->common.state,
                           .hosts = (const char *const *)a->hosts.at,
                           .host_count = a->hosts.count,
                           .clients = (const char *const *)a->clients.at,
                           .client_count = a->clients.count,
+                          .registry = registry,
+                          .actor = &actor,
                           .now_s = hc_clock_wall_s()};
     outcome o = {a, json_array(), json_array(), json_array(), false};
-    hc_err err = {0};
-    int rc = hc_state_init(&plan, on_event, &o, &err);
-    rc = rc == 0 ? print_outcome(&o) : hc_report(self, a->json, true, &err);
+    rc = hc_state_init(&plan, on_event, &o, err);
+    if (rc == 0)
+        rc = print_outcome(&o);
     json_decref(o.made);
     json_decref(o.found);
     json_decref(o.notes);
-    return rc;
-}
-
-static int run(const hc_command *self, int argc, char **argv)
-{
-    init_args a = {.state = NULL};
-    int rc = hc_command_parse(self, argc, argv, &a, &a.help);
-    if (rc < 0)
-        rc = init(self, &a);
-    hc_options_done(options(), &a);
+    hc_free(registry);
     return rc;
 }
 
 const hc_command hc_cmd_init = {
     .name = "init",
     .synopsis = "[OPTION]...",
-    .summary = "make a CA, a server certificate and the first clients",
+    .summary = "make a CA, a server certificate, a registry and the first clients",
     .about = "Makes a state folder: a CA with a key of its own, a certificate for the server, and "
              "a certificate for each "
              "client named. Keys are P-256 and readable by their owner alone; the CA's certificate "
@@ -243,6 +261,8 @@ const hc_command hc_cmd_init = {
              "can be added. A certificate that does not belong to its key is an error. A new host "
              "needs a new server "
              "certificate: the existing one stays, and the command says so and exits 1.\n\n"
+             "Each client has a record in the registry too; a folder whose handclasp.yaml says "
+             "registry: none has no registry and gets none.\n\n"
              "Whoever has ca/ca.key can let anybody in: keep it away from the server once the "
              "clients are made.",
     .examples =
@@ -252,7 +272,10 @@ const hc_command hc_cmd_init = {
              "and its key.\n\n"
              "DIR/server/server.pem, DIR/server/server.key: what the server shows, and its key.\n\n"
              "DIR/clients/NAME.pem, DIR/clients/NAME.key: for each client.\n\n"
+             "DIR/registry.db: the clients' records; see handclasp client.\n\n"
              "DIR/handclasp.yaml: options for handclasp serve.",
     .options = options,
-    .run = run,
+    .run = hc_command_main,
+    .act = init,
+    .args_size = sizeof(init_args),
 };

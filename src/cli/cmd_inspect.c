@@ -12,9 +12,9 @@
 #define HOST_BYTES   256
 
 typedef struct inspect_args {
+    hc_common_args common;
     char *subject, *server_name;
     uint64_t timeout_ms;
-    bool json, help;
 } inspect_args;
 
 #define AT(member)                                                                                 \
@@ -42,17 +42,7 @@ static const hc_option table[] = {
      .value = "TIME",
      .initial = "10s",
      .help = "Wait at most this long for a server."},
-    {.name = "json",
-     .type = HC_OPTION_SWITCH,
-     .flags = HC_OPTION_FLAG_ONLY,
-     AT(json),
-     .help = "Answer and report errors as one JSON object."},
-    {.name = "help",
-     .letter = 'h',
-     .type = HC_OPTION_SWITCH,
-     .flags = HC_OPTION_FLAG_ONLY | HC_OPTION_STOPS,
-     AT(help),
-     .help = "Say what the options are."},
+    HC_ANSWER_OPTIONS,
 };
 
 static hc_options options(void)
@@ -211,37 +201,16 @@ static int print_text(const json_t *report)
     return rc;
 }
 
-static int inspect(const hc_command *self, const inspect_args *a)
+static int inspect(void *args, hc_err *err)
 {
+    const inspect_args *a = args;
     json_t *report = json_object();
     struct stat st;
-    hc_err err = {0};
-    int rc = stat(a->subject, &st) == 0 ? inspect_file(a, report, &err)
-                                        : inspect_server(a, report, &err);
-    if (rc != 0)
-        rc = hc_report(self, a->json, false, &err);
-    else if (a->json)
-        rc = hc_print_json(json_incref(report));
-    else
-        rc = print_text(report);
+    int rc =
+        stat(a->subject, &st) == 0 ? inspect_file(a, report, err) : inspect_server(a, report, err);
+    if (rc == 0)
+        rc = a->common.json ? hc_print_json(json_incref(report)) : print_text(report);
     json_decref(report);
-    return rc;
-}
-
-static int run(const hc_command *self, int argc, char **argv)
-{
-    inspect_args a = {.subject = NULL};
-    hc_err err = {0};
-    int rc = hc_command_parse(self, argc, argv, &a, &a.help);
-    if (rc < 0 && a.subject) {
-        rc = inspect(self, &a);
-    } else if (rc < 0) {
-        (void)hc_err_set(
-            &err, HC_EINVAL,
-            "what? Name a certificate's file or a server: handclasp inspect localhost:8443");
-        rc = hc_report(self, a.json, true, &err);
-    }
-    hc_options_done(options(), &a);
     return rc;
 }
 
@@ -257,5 +226,8 @@ const hc_command hc_cmd_inspect = {
     .examples = "  handclasp inspect .handclasp/clients/alice.pem\n"
                 "  handclasp inspect --json localhost:8443\n",
     .options = options,
-    .run = run,
+    .run = hc_command_main,
+    .act = inspect,
+    .args_size = sizeof(inspect_args),
+    .missing = "what? Name a certificate's file or a server: handclasp inspect localhost:8443",
 };

@@ -7,24 +7,38 @@
 
 #define TEXT_LIMIT (1u << 20)
 
+static const hc_command *find_page(const char *name)
+{
+    char page[HC_COMMAND_PAGE_BYTES];
+    const hc_command *c;
+    for (size_t i = 0; (c = hc_command_visible(i)) != NULL; i++) {
+        hc_command_page(c, page);
+        if (strcmp(page, name) == 0)
+            break;
+    }
+    return c;
+}
+
 static int write_page(const char *name, hc_buf *out)
 {
     if (strcmp(name, "handclasp") == 0)
         return hc_program_manual(out);
     if (strcmp(name, "handclasp.yaml") == 0)
         return hc_options_sample(hc_serve_options(), out);
-    const hc_command *c = hc_command_find(name);
-    return c && !c->hidden ? hc_command_manual(c, out) : -HC_ENOENT;
+    const hc_command *c = find_page(name);
+    return c ? hc_command_manual(c, out) : -HC_ENOENT;
 }
 
 /* Without an argument: the names of all pages. */
 static int list_pages(hc_buf *out)
 {
+    char page[HC_COMMAND_PAGE_BYTES];
     const hc_command *c;
     int rc = hc_buf_add_text(out, "handclasp.yaml\nhandclasp\n");
-    for (size_t i = 0; rc == 0 && (c = hc_command_at(i)) != NULL; i++)
-        if (!c->hidden)
-            rc = hc_buf_printf(out, "%s\n", c->name);
+    for (size_t i = 0; rc == 0 && (c = hc_command_visible(i)) != NULL; i++) {
+        hc_command_page(c, page);
+        rc = hc_buf_printf(out, "%s\n", page);
+    }
     return rc;
 }
 

@@ -37,6 +37,18 @@ static const char *next_paragraph(const char *text, hc_slice *paragraph)
     return end ? end + 2 : NULL;
 }
 
+static int add_group_help(const hc_command *c, hc_buf *out)
+{
+    int rc = hc_buf_add_text(out, "\ncommands:\n");
+    for (size_t i = 0; rc == 0 && c->commands[i]; i++)
+        rc = hc_buf_printf(out, "  %-18s%s\n", c->commands[i]->name, c->commands[i]->summary);
+    return rc == 0 ? hc_buf_printf(out,
+                                   "\n`handclasp help %s COMMAND` says more; every command takes "
+                                   "--help and --json.\n",
+                                   c->name)
+                   : rc;
+}
+
 static int add_command_help(const hc_command *c, hc_buf *out)
 {
     hc_slice paragraph;
@@ -47,6 +59,8 @@ static int add_command_help(const hc_command *c, hc_buf *out)
         if (rc == 0)
             rc = hc_text_wrap(out, paragraph, 0, "");
     }
+    if (rc == 0 && c->commands)
+        rc = add_group_help(c, out);
     if (rc == 0 && c->options)
         rc = hc_options_help(c->options(), out);
     if (rc == 0 && c->examples)
@@ -60,6 +74,14 @@ int hc_command_help(const hc_command *c)
     int rc = add_command_help(c, &out) == 0 ? hc_print(&out) : HC_EXIT_NO;
     hc_buf_done(&out);
     return rc;
+}
+
+void hc_command_page(const hc_command *c, char out[HC_COMMAND_PAGE_BYTES])
+{
+    (void)snprintf(out, HC_COMMAND_PAGE_BYTES, "%s", c->name);
+    for (; *out; out++)
+        if (*out == ' ')
+            *out = '-';
 }
 
 /* Paragraphs, roff-escaped, each behind .PP. */
@@ -105,6 +127,16 @@ static int add_preformatted(const char *heading, const char *text, hc_buf *out)
 static const char exit_status[] =
     ".SH EXIT STATUS\n0 done; 1 refused, failed or not found; 2 wrong usage.\n";
 
+static int add_command_entry(const hc_command *c, hc_buf *out)
+{
+    char page[HC_COMMAND_PAGE_BYTES];
+    hc_command_page(c, page);
+    int rc = hc_buf_printf(out, ".TP\n.BR handclasp-%s (1)\n", page);
+    if (rc == 0)
+        rc = hc_roff_add(out, hc_slice_text(c->summary));
+    return rc == 0 ? hc_buf_add_text(out, "\n") : rc;
+}
+
 static int add_command_body(const hc_command *c, hc_buf *out)
 {
     int rc = hc_buf_printf(out, ".SH SYNOPSIS\n.B handclasp %s\n", c->name);
@@ -114,6 +146,10 @@ static int add_command_body(const hc_command *c, hc_buf *out)
         rc = hc_buf_add_text(out, "\n.SH DESCRIPTION\n");
     if (rc == 0)
         rc = add_paragraphs(c->about, out);
+    if (rc == 0 && c->commands)
+        rc = hc_buf_add_text(out, ".SH COMMANDS\n");
+    for (size_t i = 0; rc == 0 && c->commands && c->commands[i]; i++)
+        rc = add_command_entry(c->commands[i], out);
     if (rc == 0 && c->options)
         rc = hc_buf_add_text(out, ".SH OPTIONS\n");
     if (rc == 0 && c->options)
@@ -129,8 +165,9 @@ static int add_command_body(const hc_command *c, hc_buf *out)
 
 int hc_command_manual(const hc_command *c, hc_buf *out)
 {
-    char page[64];
-    (void)snprintf(page, sizeof(page), "handclasp-%s", c->name);
+    char name[HC_COMMAND_PAGE_BYTES], page[HC_COMMAND_PAGE_BYTES + 16];
+    hc_command_page(c, name);
+    (void)snprintf(page, sizeof(page), "handclasp-%s", name);
     int rc = add_heading(page, c->summary, out);
     if (rc == 0)
         rc = add_command_body(c, out);
@@ -153,13 +190,8 @@ int hc_program_manual(hc_buf *out)
             "certificate.\nEvery command takes \\-\\-help and \\-\\-json, and reports an error "
             "as one line that says what to do.\n.SH COMMANDS\n");
     for (size_t i = 0; rc == 0 && (c = hc_command_at(i)) != NULL; i++) {
-        if (c->hidden)
-            continue;
-        rc = hc_buf_printf(out, ".TP\n.BR handclasp-%s (1)\n", c->name);
-        if (rc == 0)
-            rc = hc_roff_add(out, hc_slice_text(c->summary));
-        if (rc == 0)
-            rc = hc_buf_add_text(out, "\n");
+        if (!c->hidden)
+            rc = add_command_entry(c, out);
     }
     return rc == 0 ? hc_buf_add_text(out, exit_status) : rc;
 }

@@ -1,4 +1,4 @@
-/* How commands answer. */
+/* How commands are run, and how they answer. */
 #include <stdio.h>
 
 #include "base/mem.h"
@@ -51,4 +51,39 @@ int hc_command_parse(const hc_command *c, int argc, char **argv, void *target, c
     if (*help)
         return hc_command_help(c);
     return rc == 0 ? -1 : hc_report(c, hc_wants_json(argc, argv), true, &err);
+}
+
+/* The positional argument of a table is a text or a list. */
+static bool is_missing(const hc_command *c, const void *args)
+{
+    hc_options table = c->options();
+    for (size_t i = 0; c->missing && i < table.count; i++) {
+        const hc_option *o = &table.at[i];
+        const void *value = (const char *)args + o->offset;
+        if (!(o->flags & HC_OPTION_POSITIONAL))
+            continue;
+        return o->type == HC_OPTION_LIST ? ((const hc_strings *)value)->count == 0
+                                         : *(char *const *)value == NULL;
+    }
+    return false;
+}
+
+int hc_command_main(const hc_command *self, int argc, char **argv)
+{
+    hc_err err = {0};
+    hc_common_args *args = hc_alloc_zero(1, self->args_size);
+    if (!args) {
+        (void)hc_err_set(&err, HC_ENOMEM, "out of memory");
+        return hc_report(self, false, false, &err);
+    }
+    int rc = hc_command_parse(self, argc, argv, args, &args->help);
+    if (rc < 0 && is_missing(self, args))
+        rc = hc_err_set(&err, HC_EINVAL, "%s", self->missing);
+    else if (rc < 0)
+        rc = self->act(args, &err);
+    if (rc < 0)
+        rc = hc_report(self, args->json, true, &err);
+    hc_options_done(self->options(), args);
+    hc_free(args);
+    return rc;
 }

@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ["init", "serve", "check-config", "inspect", "explain", "help", "version"]
+COMMANDS = ["init", "serve", "client", "audit", "check-config", "inspect", "explain", "help", "version"]
+OF_CLIENT = [
+    "issue", "list", "show", "import", "suspend", "resume", "revoke", "role", "attribute", "remove", "export",
+]
 
 
 def assert_one_line(done: subprocess.CompletedProcess[str], code: int, pattern: str) -> None:
@@ -45,6 +48,20 @@ def test_every_command_has_help(program, name):
         assert "--json" in by_help.stdout
 
 
+@pytest.mark.parametrize("name", OF_CLIENT)
+def test_every_command_of_client_has_help_and_a_page_of_the_manual(program, name):
+    by_help, by_flag = program.run("help", "client", name), program.run("client", name, "--help")
+    assert by_help.returncode == by_flag.returncode == 0
+    assert by_help.stdout == by_flag.stdout
+    assert by_help.stdout.startswith(f"usage: handclasp client {name} ")
+    for option in ("--json", "--state", "--registry"):
+        assert option in by_help.stdout
+    page = program.run("manual", f"client-{name}")
+    assert page.returncode == 0
+    assert f".TH handclasp-client-{name} 1" in page.stdout
+    assert f"  client {name} " in program.run("client").stdout
+
+
 @pytest.mark.parametrize("name", ["--version", "-v", "version"])
 def test_the_version_is_that_of_the_package(program, name):
     done = program.run(name)
@@ -63,7 +80,13 @@ def test_the_version_is_that_of_the_package(program, name):
         (["serve", "--workers", "0", "x:y"], '"0" is out of range; allowed: 1 to 256'),
         (["serve", "--daemon", "x:y"], "systemd"),
         (["serve", "-k", "gevent", "x:y"], "event loop"),
-        (["serve", "--registry", "sqlite:x", "x:y"], "use --registry none"),
+        (["serve", "--registry", "mysql:x", "x:y"], "--registry"),
+        (["client", "frobnicate"], 'there is no command "frobnicate"; `handclasp help client`'),
+        (["help", "client", "frobnicate"], 'there is no command "frobnicate"'),
+        (["client", "show"], "which client"),
+        (["client", "issue"], "for whom"),
+        (["client", "import"], "which certificates"),
+        (["audit", "surplus"], "no such argument"),
         (["serve", "-c", "missing.yaml", "x:y"], "missing.yaml does not exist"),
         (["init", "--clinet", "a"], r"did you mean --client\?"),
         (["init", "surplus"], "no such argument"),

@@ -33,6 +33,15 @@ def assert_pair(folder: Path, stem: str) -> None:
     assert of_cert == of_key
 
 
+def records(program, folder: Path) -> list[dict]:
+    """The clients on record, each with as many certificates as clients/ has of it."""
+    listed = program.run("client", "list", "--json", "--limit", 1000, "--state", folder)
+    assert listed.returncode == 0, listed.stderr
+    found = json.loads(listed.stdout)["clients"]
+    assert all(client["certificates"] == 1 for client in found)
+    return sorted(found, key=lambda client: client["name"])
+
+
 def assert_whole(folder: Path, *clients: str) -> None:
     """By OpenSSL's own command: every pair matches, every chain verifies, strictly."""
     for stem in ("ca/ca", "server/server", *(f"clients/{name}" for name in clients)):
@@ -51,7 +60,8 @@ def test_everything_is_made_and_the_curl_line_is_said(program, tmp_path):
     assert done.stderr == ""
     assert_whole(tmp_path / "s", "alice")
     assert (tmp_path / "s/.gitignore").read_text().splitlines()[-1] == "*"
-    assert "registry: none\n" in (tmp_path / "s/handclasp.yaml").read_text()
+    assert "\nregistry: sqlite:registry.db\n" in (tmp_path / "s/handclasp.yaml").read_text()
+    assert [client["name"] for client in records(program, tmp_path / "s")] == ["alice"]
     assert f"curl --cacert {tmp_path}/s/ca/ca.pem --cert {tmp_path}/s/clients/alice.pem" in done.stdout
     assert "https://localhost:8443/" in done.stdout
 
@@ -69,7 +79,7 @@ def test_only_the_owner_can_read_keys_whatever_the_umask(program, tmp_path):
         if path.is_dir():
             assert mode == 0o700, path
         else:
-            assert mode == (0o600 if path.suffix == ".key" else 0o644), path
+            assert mode == (0o600 if path.suffix in (".key", ".db", ".db-journal") else 0o644), path
 
 
 def test_run_again_it_changes_nothing(program, tmp_path):
@@ -88,7 +98,8 @@ def test_a_client_added_later_leaves_the_others_as_they_are(program, tmp_path):
     assert program.run("init", "--state", tmp_path / "s", "--client", "bob").returncode == 0
     after = contents(tmp_path / "s")
     assert set(after) - set(before) == {"clients/bob.key", "clients/bob.pem"}
-    assert all(after[name] == text for name, text in before.items())
+    assert all(after[name] == text for name, text in before.items() if name != "registry.db")
+    assert [client["name"] for client in records(program, tmp_path / "s")] == ["alice", "bob"]
     assert_whole(tmp_path / "s", "alice", "bob")
 
 
@@ -177,8 +188,9 @@ def test_a_full_disk_leaves_nothing_half_written(program, tmp_path):
 
     done = program.run("init", "--state", tmp_path / "s", "--client", "alice", preexec_fn=limit)
     assert done.returncode == 1
-    assert "clients/alice.key" in done.stderr
-    assert {k: v for k, v in contents(tmp_path / "s").items() if not k.endswith(".new")} == before
+    assert "registry.db" in done.stderr
+    left = {k: v for k, v in contents(tmp_path / "s").items() if not k.endswith((".new", "-journal"))}
+    assert left == {k: v for k, v in before.items() if not k.endswith("-journal")}
     assert program.run("init", "--state", tmp_path / "s", "--client", "alice").returncode == 0
     assert_whole(tmp_path / "s", "alice")
 

@@ -8,7 +8,7 @@
 #define NOW_S ((int64_t)1767225600)
 
 typedef struct events {
-    size_t count[HC_STATE_LACKS_HOST + 1];
+    size_t count[HC_STATE_NOT_ON_RECORD + 1];
     char last_file[100], last_host[100];
 } events;
 
@@ -164,8 +164,8 @@ static void test_a_ca_key_kept_elsewhere_is_missed_only_where_it_is_needed(void 
     assert_int_equal(e.count[HC_STATE_KEY_AWAY], 1);
     assert_fails(
         "bob", HC_ENOENT,
-        "s/clients/bob.pem cannot be made without the CA's key: put s/ca/ca.key back, or run "
-        "without --client and --host");
+        "s/clients/bob.pem cannot be made without the CA's key: put s/ca/ca.key back, or make "
+        "no new certificate here");
     assert_false(is_there("s/clients/bob.key"));
     assert_false(is_there("s/ca/ca.key"));
 }
