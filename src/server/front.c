@@ -182,7 +182,7 @@ static int open_registry(hc_front *f, const hc_settings *s, hc_err *err)
                                  .pinned = on_pinned};
     rc = hc_follower_start(&config, !f->again, &shared->follower, err);
     if (rc != 0)
-        return hc_err_context(err, "--registry %s", s->registry);
+        return hc_err_context(err, "--registry %s, as the front's user", s->registry);
     shared->lookup = hc_follower_lookup(shared->follower);
     return 0;
 }

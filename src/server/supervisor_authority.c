@@ -17,7 +17,8 @@ static void on_opened(void *arg, const char *trouble)
     if (s->phase != PHASE_STARTING || s->front.state != HC_FRONT_DOWN)
         return; /* clients are served already: it says itself what is wrong */
     if (trouble)
-        (void)hc_err_set(&err, HC_EIO, "--registry %s: %s", s->plan.settings.registry, trouble);
+        (void)hc_err_set(&err, HC_EIO, "--registry %s, as the authority's user: %s",
+                         s->plan.settings.registry, trouble);
     if (trouble || supervisor_start_front(s, &err) != 0) {
         hc_log_text(&s->log, HC_LOG_ERROR, "%s", err.text);
         supervisor_stop_now(s, HC_EXIT_REFUSED);

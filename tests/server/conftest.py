@@ -371,6 +371,9 @@ def launch(
         "python": program.python,
         "workers": 1,
     } | options
+    if not options.keys().isdisjoint(["ca_certs", "ca-certs"]):
+        # Clients of another CA than the state folder's have no records there.
+        options.setdefault("registry", "none")
     process = subprocess.Popen(
         [*prefix, str(program.binary), "serve", app, *flags(options), *args],
         cwd=folder,

@@ -208,11 +208,12 @@ def test_a_front_that_died_comes_back_with_503_where_the_registry_is_gone(door):
 def test_a_reload_keeps_what_is_known_and_takes_new_rules(door, own_state):
     stranger, alice = door.ca.issue("stranger"), door.issue("alice")
     options = own_state / "handclasp.yaml"
-    options.write_text(f"registry: sqlite://{door.registry.path}\nunknown: refuse\n")
+    options.write_text("unknown: refuse\n")
     with (
         door.begin(
             ASKS,
             state=own_state,
+            registry=f"sqlite://{door.registry.path}",
             certfile=door.server_identity.certfile,
             keyfile=door.server_identity.keyfile,
             ca_certs=door.ca.certfile,
@@ -222,7 +223,7 @@ def test_a_reload_keeps_what_is_known_and_takes_new_rules(door, own_state):
     ):
         assert verdict_of(ask(kept)) == "not-in-registry"
         assert ask(known).status == 200
-        options.write_text(f"registry: sqlite://{door.registry.path}\nunknown: admit\n")
+        options.write_text("unknown: admit\n")
         server.send_signal(signal.SIGHUP)
         server.wait_for("is in force")
         until(lambda: ask(kept).status == 200, "admitted as nobody known")

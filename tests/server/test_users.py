@@ -14,11 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import HELLO, Program, eventually, running
+from conftest import HELLO, Program, Server, children, eventually, running
+from records import REVOKED, SUSPENDED, Registry
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change user")
 
-WORKER, FRONT = "nobody", "daemon"
+WORKER, FRONT, AUTHORITY = "nobody", "daemon", "mail"
 
 # What an intruder does: runs the expression that a request brings, and says what came of it.
 INTRUDER = """
@@ -104,6 +105,12 @@ def python(program: Program, folder: Path) -> Program:
 
 
 @pytest.fixture
+def own_state(state: Path, folder: Path) -> Path:
+    """Where the front's user can get at the registry."""
+    return Path(shutil.copytree(state, folder / "state"))
+
+
+@pytest.fixture
 def apart(python: Program, own_state: Path, folder: Path):
     """`with apart(APP, …)`: a server whose processes have users of their own."""
 
@@ -130,8 +137,7 @@ def test_supervisor_front_and_workers_are_three_users(apart):
 
 @pytest.mark.parametrize("name", ["server/server.key", "ca/ca.key", "clients/alice.key"])
 def test_a_worker_cannot_read_a_key(apart, own_state, name):
-    for path in [own_state, *own_state.parents][:4]:
-        path.chmod(path.stat().st_mode | stat.S_IXOTH)  # it is the file that is to keep him out
+    own_state.chmod(0o711)  # it is the file that is to keep him out
     with apart() as server:
         assert ask(server, f"read({str(own_state / name)!r})") == "refused Permission denied"
     assert (own_state / name).read_bytes()
@@ -257,3 +263,152 @@ def test_a_front_user_alone_keeps_nothing_apart(python, own_state, folder):
     with running(python, own_state, folder, HELLO, front_user=FRONT) as server:
         assert "processes=together" in server.wait_for("listening on")
         server.wait_for("not kept apart")
+
+
+# ---- with a registry
+
+CLIENT = (
+    INTRUDER
+    + """
+inner = app
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/suspend":
+        environ["handclasp.client"].suspend("by itself")
+    return inner(environ, start_response)
+"""
+)
+
+
+def user_and_mode(path: Path) -> tuple[str, int]:
+    return pwd.getpwuid(path.stat().st_uid).pw_name, stat.S_IMODE(path.stat().st_mode)
+
+
+def authority_pid(server: Server) -> int:
+    (found,) = [pid for pid, line in children(server.pid) if line[1:2] == ["authority"]]
+    return found
+
+
+@pytest.fixture
+def records(own_state: Path) -> Registry:
+    """In a state folder that only root may enter, until the server opens it as far as is needed."""
+    own_state.chmod(0o700)
+    made = Registry(own_state / "registry.db")
+    assert user_and_mode(made.path) == ("root", 0o600)
+    return made
+
+
+@pytest.fixture
+def with_records(apart, records: Registry):
+    def begin(app: str = CLIENT, **options):
+        return apart(app, **({"authority_user": AUTHORITY} | options))
+
+    return begin
+
+
+def as_user(user: str, *command: object) -> str:
+    done = subprocess.run(
+        [str(one) for one in command],
+        check=False,
+        user=user,
+        group=pwd.getpwnam(user).pw_gid,
+        extra_groups=[],
+        capture_output=True,
+        cwd="/",
+    )
+    return "done" if done.returncode == 0 else done.stderr.decode()
+
+
+def test_the_authority_is_a_user_of_its_own(with_records):
+    with with_records() as server:
+        assert "processes=apart" in server.wait_for("listening on")
+        assert user_of(authority_pid(server)) == (pwd.getpwnam(AUTHORITY).pw_uid,) * 4
+        assert ask(server, "1 + 1") == 2
+
+
+def test_front_reads_the_registry_and_cannot_write_it_and_a_worker_can_do_neither(with_records, records):
+    with with_records() as server:
+        assert ask(server, f"read({str(records.path)!r})") == "refused Permission denied"
+        assert ask(server, f"attempt(lambda: open({str(records.path)!r}, 'ab'))") == "refused Permission denied"
+        journal = f"{records.path}-journal"
+        assert ask(server, f"read({journal!r})") == "refused Permission denied"
+    assert as_user(FRONT, "head", "-c1", records.path) == "done"
+    assert as_user(AUTHORITY, "head", "-c1", records.path) == "done"
+    for path in (records.path, journal):
+        assert "Permission denied" in as_user(FRONT, "dd", "if=/dev/null", f"of={path}", "conv=notrunc")
+        assert as_user(AUTHORITY, "dd", "if=/dev/null", f"of={path}", "conv=notrunc") == "done"
+        assert "Permission denied" in as_user(WORKER, "head", "-c1", path)
+
+
+def test_what_else_is_in_the_state_folder_stays_roots(with_records, records):
+    state = records.path.parent
+    with with_records() as server:
+        assert ask(server, "1") == 1
+    assert stat.S_IMODE(state.stat().st_mode) == 0o711
+    for user in (WORKER, FRONT, AUTHORITY):
+        assert "Permission denied" in as_user(user, "ls", state)
+        for name in ("handclasp.yaml", "server/server.key", "ca/ca.key", "clients/alice.key"):
+            assert "Permission denied" in as_user(user, "head", "-c1", state / name), name
+
+
+def test_a_worker_can_neither_read_nor_trace_the_authority(with_records):
+    with with_records() as server:
+        pid = authority_pid(server)
+        assert ask(server, f"read('/proc/{pid}/mem')") == "refused Permission denied"
+        assert ask(server, f"write_memory({pid})") == "refused Permission denied"
+        assert ask(server, f"ptrace({pid})") == "refused Operation not permitted"
+        assert ask(server, f"attempt(lambda: os.listdir('/proc/{pid}/fd'))") == "refused Permission denied"
+        assert ask(server, f"attempt(lambda: os.kill({pid}, 9))") == "refused Operation not permitted"
+
+
+def test_changes_of_root_and_of_a_view_reach_the_door_between_users(with_records, records):
+    with with_records() as server:
+        assert server.request("/", method="POST", body="1").status == 200
+        records.set_status("alice", SUSPENDED)
+        eventually(lambda: server.request("/", method="POST", body="1").status == 403, "suspended by root")
+        records.set_status("alice", 1)
+        eventually(lambda: server.request("/", method="POST", body="1").status == 200, "active again")
+        assert server.request("/suspend", method="POST", body="1").status == 200
+        eventually(lambda: server.request("/", method="POST", body="1").status == 403, "suspended by itself")
+    assert records.rows("SELECT status FROM client WHERE name = 'alice'") == [(SUSPENDED,)]
+    assert user_and_mode(records.path) == (AUTHORITY, 0o640)
+
+
+def test_a_writer_killed_in_the_middle_is_rolled_back_by_the_authority(with_records, records):
+    """A front that may not write cannot do it: until it is done no certificate comes in."""
+    writer = """
+import os, sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("PRAGMA journal_mode = TRUNCATE")
+db.execute("PRAGMA cache_size = 1")
+db.execute("BEGIN IMMEDIATE")
+db.execute("UPDATE client SET status = 3")
+for i in range(2000):
+    db.execute("INSERT INTO audit (at_ms, who, action, client_id, client_name, certificate_id, certificate, was, now)"
+               " VALUES (1, 'x', 'client.status', 1, '', 0, '', ?, '')", ("y" * 500,))
+os.kill(os.getpid(), 9)
+"""
+    with with_records(registry_max_age="1s") as server:
+        assert ask(server, "1") == 1
+        for _ in range(3):
+            subprocess.run(["python3", "-c", writer, records.path], check=False)
+            eventually(lambda: Path(f"{records.path}-journal").stat().st_size == 0, "the journal was rolled back")
+            eventually(lambda: server.request("/", method="POST", body="1").status == 200, "served again")
+        records.set_status("alice", REVOKED)
+        eventually(lambda: server.request("/", method="POST", body="1").status == 403, "revoked")
+
+
+@pytest.mark.parametrize("other", [WORKER, FRONT])
+def test_the_authority_shares_its_user_with_no_other(with_records, other):
+    with (
+        pytest.raises(pytest.fail.Exception, match="--authority-user \\S+ is also the user of"),
+        with_records(authority_user=other),
+    ):
+        pass
+
+
+def test_a_front_user_alone_can_read_the_registry(with_records, records):
+    """The authority then is root, and the file stays root's."""
+    with with_records(authority_user="root") as server:
+        assert ask(server, "1") == 1
+    assert user_and_mode(records.path) == ("root", 0o640)
