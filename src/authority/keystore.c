@@ -271,6 +271,13 @@ int hc_keystore_rename(const hc_keystore *k, const char *from, const char *to, h
     return sync_folder(k, to, err);
 }
 
+int hc_keystore_remove(const hc_keystore *k, const char *name, hc_err *err)
+{
+    if (unlinkat(k->dir_fd, name, 0) != 0)
+        return io_error(k, name, "remove", err);
+    return sync_folder(k, name, err);
+}
+
 int hc_keystore_link(const hc_keystore *k, const char *from, const char *to, hc_err *err)
 {
     if (linkat(k->dir_fd, from, k->dir_fd, to, 0) != 0)

@@ -36,11 +36,12 @@ int hc_keystore_exists(const hc_keystore *k, const char *name, bool *out,
 int hc_keystore_write(const hc_keystore *k, const char *name, hc_slice bytes, bool secret,
                       hc_err *err) HC_MUST_CHECK;
 
-/* Both replace what is there, in one step. */
+/* These replace or remove what is there, in one step. */
 int hc_keystore_replace(const hc_keystore *k, const char *name, hc_slice bytes, bool secret,
                         hc_err *err) HC_MUST_CHECK;
 int hc_keystore_rename(const hc_keystore *k, const char *from, const char *to,
                        hc_err *err) HC_MUST_CHECK;
+int hc_keystore_remove(const hc_keystore *k, const char *name, hc_err *err) HC_MUST_CHECK;
 /* A second name for a file; -HC_EBUSY where it exists. */
 int hc_keystore_link(const hc_keystore *k, const char *from, const char *to,
                      hc_err *err) HC_MUST_CHECK;
