@@ -123,7 +123,11 @@ static json_t *certificates(const question *q)
     certificate_list l = {q, json_array()};
     hc_certificate_filter filter = {.client_id = q->ask->client_id,
                                     .limit = HC_LIMIT_CLIENT_CERTIFICATES};
-    int rc = l.list ? hc_registry_begin(q->r, false, &err) : -HC_ENOMEM;
+    int rc = l.list ? 0 : -HC_ENOMEM;
+    if (rc == 0 && filter.client_id <= 0) /* 0 would mean any */
+        rc = hc_err_set(&err, HC_ENOENT, "there is no such client");
+    if (rc == 0)
+        rc = hc_registry_begin(q->r, false, &err);
     if (rc == 0) {
         rc = q->r->engine->certificates(q->r, &filter, add_certificate, &l, &err);
         hc_registry_rollback(q->r);
@@ -200,7 +204,7 @@ static int read_id(void *arg, const hc_certificate_row *row)
     return 0;
 }
 
-static int revoke(const question *q, const client_facts *client, hc_err *err)
+static int revoke_certificate(const question *q, const client_facts *client, hc_err *err)
 {
     const json_t *which = json_object_get(q->json, "certificate");
     const json_t *why = json_object_get(q->json, "reason");
@@ -252,7 +256,7 @@ static json_t *decide(const question *q)
     if (strcmp(what, "suspend") == 0)
         return change(q, suspend);
     if (strcmp(what, "revoke") == 0)
-        return change(q, revoke);
+        return change(q, revoke_certificate);
     return refusal("invalid", "what is to be done is not known");
 }
 

@@ -35,7 +35,7 @@ def test_status_says_what_the_server_is_and_does(program, server, own_state):
         assert code == 0
         assert (status["phase"], status["pid"]) == ("serving", running.pid)
         assert status["listening"] == [f"https://127.0.0.1:{running.port}"]
-        assert (status["client_cert"], status["registry"]) == ("required", "none")
+        assert (status["client_cert"], status["registry"]) == ("required", "sqlite:registry.db")
         assert status["processes"] == "together"
         assert status["front"]["pid"] == running.front_pid()
         assert status["front"]["state"] == "serving"

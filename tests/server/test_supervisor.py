@@ -113,7 +113,7 @@ def test_one_line_says_where_it_listens_and_under_which_rules(server):
     for part in [
         f"https://127.0.0.1:{running.port}",
         "client_cert=optional",
-        "registry=none",
+        "registry=sqlite:registry.db",
         "processes=together",
         "workers=2",
         "threads=3",
@@ -531,10 +531,10 @@ def test_nothing_outlives_a_supervisor_that_is_killed(server):
     with server(WORKER, workers=2) as running:
         slow_request(running, [])
         pids = [pid for pid, _ in children(running.pid)]
-        assert len(pids) == 3
+        assert len(pids) == 4
         running.process.kill()
         running.process.wait()
-        eventually(lambda: not any(map(is_running, pids)), "front and workers are gone")
+        eventually(lambda: not any(map(is_running, pids)), "front, authority and workers are gone")
 
 
 def test_the_server_ends_when_its_parent_process_does(start):
