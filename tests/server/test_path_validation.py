@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -424,3 +425,28 @@ def test_client_that_breaks_the_rule_is_refused(world: World, door: Server, rule
     client = make(world)
     assert present(door, world, client, version) == Alert(alert)
     assert the_refusal(door, client)["verdict"] == verdict
+
+
+def mappings(*dotted: str) -> bytes:
+    """policyMappings of each to each."""
+    pairs = [der.sequence(der.oid(one), der.oid(other)) for one in dotted for other in dotted]
+    return der.extension("2.5.29.33", der.sequence(*pairs), True)
+
+
+def test_policies_that_multiply_are_refused_and_soon(world: World, door: Server) -> None:
+    """OpenSSL CVE-2023-0464: eight CAs that map each of ten policies to each are a tree of 10 ** 8 leaves."""
+    names = [f"2.5.29.32.100.{n}" for n in range(10, 20)]
+    ca = world.root
+    for _ in range(8):
+        ca = ca.ca(policies(*names), *DEMANDS_POLICY[1:], mappings(*names))
+    client = ca.leaf(policies(*names))
+    begin = time.monotonic()
+    assert isinstance(present(door, world, client, "TLSv1.3"), Alert)
+    assert time.monotonic() - begin < 5
+    assert attempt(door, client_context(world.server_ca.certfile, world.root.leaf())).status == 200
+
+
+def test_a_thousand_policies_do_no_harm(world: World, door: Server) -> None:
+    client = world.root.ca().leaf(policies(*(f"2.5.29.32.{n}" for n in range(200, 1200))))
+    present(door, world, client, "TLSv1.3")
+    assert attempt(door, client_context(world.server_ca.certfile, world.root.leaf())).status == 200

@@ -1,5 +1,7 @@
 #include "identity/revocation.h"
 
+#include <openssl/rsa.h>
+
 #include "trust_case.h"
 
 static void a_revoked_certificate_is_refused_with_its_reason(void **state)
@@ -406,14 +408,65 @@ static X509_CRL *large_list(const hc_trust *t, EVP_PKEY *key, int count)
     return crl;
 }
 
+static EVP_PKEY *vector_key(const char *name)
+{
+    vector *file = vector_read("keys", name, ".key");
+    BIO *bio = BIO_new_mem_buf(file->bytes, (int)file->size);
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+    assert_non_null(key);
+    BIO_free(bio);
+    free(file);
+    return key;
+}
+
+/* The result of loading a list that an RSA CA signed by RSASSA-PSS with this digest. */
+static int load_pss(EVP_PKEY *key, const EVP_MD *digest, hc_err *err)
+{
+    hc_trust *t = trust_case_trust("ca", NULL);
+    X509 *ca = X509_dup(sk_X509_value(hc_trust_cas(t), 0));
+    assert_int_equal(X509_set_pubkey(ca, key), 1);
+    STACK_OF(X509) *cas = sk_X509_new_null();
+    sk_X509_push(cas, ca);
+    EVP_PKEY *ec = vector_key("ca");
+    X509_CRL *crl = large_list(t, ec, 3);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    EVP_PKEY_CTX *padding = NULL;
+    assert_int_equal(EVP_DigestSignInit(ctx, &padding, digest, NULL, key), 1);
+    assert_int_equal(EVP_PKEY_CTX_set_rsa_padding(padding, RSA_PKCS1_PSS_PADDING), 1);
+    assert_true(X509_CRL_sign_ctx(crl, ctx) > 0);
+    unsigned char *der = NULL;
+    int size = i2d_X509_CRL(crl, &der);
+    hc_trust_source source = {"pss", hc_slice_of(der, (size_t)size)};
+    hc_revocation *index = NULL;
+    int rc = hc_revocation_load(&source, 1, cas, VECTOR_NOW, &index, err);
+    hc_revocation_free(index);
+    OPENSSL_free(der);
+    EVP_MD_CTX_free(ctx);
+    X509_CRL_free(crl);
+    EVP_PKEY_free(ec);
+    sk_X509_pop_free(cas, X509_free);
+    hc_trust_unref(t);
+    return rc;
+}
+
+static void the_digest_of_a_pss_signature_is_looked_at(void **state)
+{
+    (void)state;
+    EVP_PKEY *key = vector_key("rsa");
+    hc_err err = {0};
+    assert_int_equal(load_pss(key, EVP_sha256(), &err), 0);
+    assert_int_equal(load_pss(key, EVP_sha512(), &err), 0);
+    assert_int_equal(load_pss(key, EVP_sha1(), &err), -HC_EFORMAT);
+    assert_non_null(strstr(err.text, "too weak"));
+    EVP_PKEY_free(key);
+}
+
 static void a_large_list_answers_for_each_of_its_serials(void **state)
 {
     enum { COUNT = 20000 };
     (void)state;
     hc_trust *t = trust_case_trust("ca", NULL);
-    vector *key_file = vector_read("keys", "ca", ".key");
-    BIO *bio = BIO_new_mem_buf(key_file->bytes, (int)key_file->size);
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+    EVP_PKEY *key = vector_key("ca");
     X509_CRL *crl = large_list(t, key, COUNT);
     unsigned char *der = NULL;
     int size = i2d_X509_CRL(crl, &der);
@@ -434,8 +487,6 @@ static void a_large_list_answers_for_each_of_its_serials(void **state)
     OPENSSL_free(der);
     X509_CRL_free(crl);
     EVP_PKEY_free(key);
-    BIO_free(bio);
-    free(key_file);
     hc_trust_unref(t);
 }
 
@@ -459,6 +510,7 @@ int main(void)
         cmocka_unit_test(serials_of_every_sign_and_size_are_told_apart),
         cmocka_unit_test(a_file_without_a_list_is_an_error),
         cmocka_unit_test(a_list_in_der_loads_and_nothing_may_follow_it),
+        cmocka_unit_test(the_digest_of_a_pss_signature_is_looked_at),
         cmocka_unit_test(a_large_list_answers_for_each_of_its_serials),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
