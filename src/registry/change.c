@@ -175,6 +175,9 @@ int hc_attributes_check(hc_slice json, hc_err *err)
                           json.size, HC_LIMIT_CLIENT_ATTRIBUTES);
     json_t *value = json_loadb((const char *)json.at, json.size,
                                JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
+    /* It has no text for want of memory. */
+    if (!value && (*why.text == '\0' || json_error_code(&why) == json_error_out_of_memory))
+        return hc_change_no_memory(err);
     if (!value)
         return hc_err_set(err, HC_EINVAL, "attributes: no JSON (%s)", why.text);
     int rc = json_is_object(value)
