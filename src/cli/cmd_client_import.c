@@ -118,7 +118,9 @@ static int find_or_make(import *m, hc_slice name, int64_t *id, hc_err *err)
     hc_client_filter f = {.name = name};
     hc_role_edit edit = {&m->args->roles, NULL, false};
     *id = 0;
-    int rc = r->engine->clients(r, &f, on_id, id, err);
+    int rc = hc_client_name_check(name, err);
+    if (rc == 0)
+        rc = r->engine->clients(r, &f, on_id, id, err);
     if (rc == -HC_EDENIED)
         return hc_err_set(err, HC_EDENIED,
                           "the client is revoked; `handclasp client resume` first");

@@ -7,8 +7,9 @@
 #include "base/str.h"
 #include "cli/cert_json.h"
 #include "cli/command.h"
+#include "cli/explain_record.h"
 #include "cli/pem_certs.h"
-#include "cli/server_args.h"
+#include "cli/records.h"
 #include "identity/trust.h"
 #include "server/read_file.h"
 
@@ -32,6 +33,7 @@ static const hc_option table[] = {
      .help = "The client's certificate, in PEM or DER; in PEM the intermediate ones may stand "
              "behind it."},
     HC_SERVER_OPTIONS,
+    HC_REGISTRY_OPTION,
     {.name = "ca-certs",
      .type = HC_OPTION_LIST,
      .flags = HC_OPTION_REPEATABLE,
@@ -135,6 +137,8 @@ typedef struct question {
     hc_verdict verdict; /* now */
     hc_verdict
         within_dates; /* at a moment when the certificate itself is in force: what else is wrong */
+    bool chain_ok, has_registry;
+    hc_record *record; /* that it would come in as; NULL: none */
 } question;
 
 typedef enum answer { NO, YES, UNKNOWN } answer;
@@ -191,6 +195,13 @@ static answer is_not_revoked(const question *q)
     return q->has_crl && code == HC_VERDICT_OK ? YES : UNKNOWN;
 }
 
+static answer is_on_record(const question *q)
+{
+    if (!q->chain_ok || !q->has_registry)
+        return UNKNOWN;
+    return q->record ? YES : NO;
+}
+
 static const struct {
     const char *name;
     const char *text;
@@ -208,6 +219,7 @@ static const struct {
     {"strength", "keys and signatures of at least 112 bits", has_strong_key},
     {"revocation", "not in a revocation list, and the lists are current (RFC 5280 section 6.3)",
      is_not_revoked},
+    {"record", "on record in the registry, and neither suspended nor revoked there", is_on_record},
 };
 
 static json_t *rules_json(const question *q)
@@ -241,15 +253,32 @@ static int64_t moment_within(const question *q)
     return q->now_s >= until ? until - 1 : q->now_s;
 }
 
-static int decide(question *q, hc_err *err)
+static int decide(question *q, const hc_settings *s, hc_err *err)
 {
+    hc_cert *cert = NULL;
     int rc = hc_trust_decide(q->trust, q->leaf, q->others, q->now_s, &q->verdict, err);
     if (rc == 0)
         rc = hc_trust_decide(q->trust, q->leaf, q->others, moment_within(q), &q->within_dates, err);
+    q->chain_ok = q->verdict.code == HC_VERDICT_OK;
+    q->has_registry = hc_settings_has_registry(s);
+    if (rc != 0 || !q->chain_ok || !q->has_registry)
+        return rc;
+    rc = hc_cert_from_x509(q->leaf, &cert, err);
+    if (rc == 0)
+        rc = hc_explain_record(s, cert, &q->verdict, &q->record, err);
+    hc_cert_unref(cert);
     return rc;
 }
 
 /* --- the answer --- */
+
+static json_t *client_json(const hc_record *r)
+{
+    if (!r)
+        return json_null();
+    return json_pack("{s:o, s:o}", "name", hc_text_json(hc_record_name(r)), "roles",
+                     hc_words_json(hc_record_roles(r)));
+}
 
 static json_t *report_json(const question *q, const char *file)
 {
@@ -262,10 +291,10 @@ static json_t *report_json(const question *q, const char *file)
         shown = hc_cert_json(cert, &err);
     hc_cert_unref(cert);
     hc_time_text(q->verdict.good_until_s, until);
-    return json_pack("{s:s, s:b, s:s, s:s, s:s?, s:o, s:o}", "file", file, "admitted", ok,
+    return json_pack("{s:s, s:b, s:s, s:s, s:s?, s:o, s:o, s:o}", "file", file, "admitted", ok,
                      "verdict", hc_verdict_name(q->verdict.code), "detail", q->verdict.detail,
-                     "good_until", ok ? until : NULL, "rules", rules_json(q), "certificate",
-                     shown ? shown : json_null());
+                     "good_until", ok ? until : NULL, "client", client_json(q->record), "rules",
+                     rules_json(q), "certificate", shown ? shown : json_null());
 }
 
 static const char *member(const json_t *object, const char *key)
@@ -285,6 +314,23 @@ static int add_rules(hc_buf *out, const json_t *report)
     return rc;
 }
 
+/* As whom. */
+static int add_client(hc_buf *out, const json_t *report)
+{
+    const json_t *client = json_object_get(report, "client");
+    const json_t *roles = json_object_get(client, "roles");
+    if (!json_is_object(client))
+        return hc_buf_add_text(out, "as nobody known: without a record there is no name\n");
+    int rc = hc_buf_add_text(out, "as ");
+    if (rc == 0)
+        rc = hc_value_add(out, json_object_get(client, "name"));
+    if (rc == 0 && json_array_size(roles) > 0)
+        rc = hc_buf_add_text(out, ", with the roles ");
+    if (rc == 0)
+        rc = hc_value_add(out, roles);
+    return rc == 0 ? hc_buf_add_byte(out, '\n') : rc;
+}
+
 static int print_text(const json_t *report)
 {
     hc_buf out = hc_buf_init(OUTPUT_LIMIT);
@@ -300,10 +346,9 @@ static int print_text(const json_t *report)
         rc = hc_buf_printf(&out, "\n%s: %s%s%s\n", ok ? "would be let in" : "would be refused",
                            member(report, "verdict"), detail[0] ? ", " : "", detail);
     if (rc == 0 && ok)
-        rc = hc_buf_printf(
-            &out,
-            "asked again at %s at the latest; there is no registry, so no record and no name\n",
-            member(report, "good_until"));
+        rc = add_client(&out, report);
+    if (rc == 0 && ok)
+        rc = hc_buf_printf(&out, "asked again at %s at the latest\n", member(report, "good_until"));
     rc = rc == 0 ? hc_print(&out) : HC_EXIT_NO;
     hc_buf_done(&out);
     return rc;
@@ -332,9 +377,10 @@ static int explain(void *args, hc_err *err)
     if (rc == -HC_EINVAL)
         rc = -(err->code = HC_ENOENT); /* no CA: not for want of a flag */
     if (rc == 0)
-        rc = decide(&q, err);
+        rc = decide(&q, &server.settings, err);
     if (rc == 0)
         rc = answer_question(a, &q);
+    hc_record_unref(q.record);
     hc_trust_unref(q.trust);
     X509_free(q.leaf);
     sk_X509_pop_free(q.others, X509_free);
@@ -348,7 +394,8 @@ const hc_command hc_cmd_explain = {
     .summary = "would a certificate be let in? Every rule with its outcome",
     .about = "Decides about a client's certificate as the server would at this moment, with the "
              "CAs and revocation lists "
-             "that the server's options name, and says how each rule turned out. What a handshake "
+             "that the server's options name and with its registry, and says how each rule turned "
+             "out. What a handshake "
              "adds, the proof that "
              "the client has the key, cannot be told from a file.\n\n"
              "Exits 0 where the certificate would be let in, 1 where it would be refused.",

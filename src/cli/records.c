@@ -98,7 +98,7 @@ static json_t *time_json(int64_t time_s)
     return json_string(text);
 }
 
-static json_t *words_json(hc_slice words)
+json_t *hc_words_json(hc_slice words)
 {
     json_t *out = json_array();
     while (words.size) {
@@ -127,9 +127,9 @@ json_t *hc_client_json(const hc_client_row *row)
         "{s:I, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I}", "id", (json_int_t)row->id,
         "name", hc_text_json(row->name), "status", hc_client_status_name(row->status), "since",
         time_json(row->status_s), "reason", optional_text(row->reason), "roles",
-        words_json(row->roles), "attributes", kept_json(row->attributes, json_object()), "created",
-        time_json(row->created_s), "first_seen", time_json(row->first_seen_s), "last_seen",
-        time_json(row->last_seen_s), "certificates", (json_int_t)row->certificates);
+        hc_words_json(row->roles), "attributes", kept_json(row->attributes, json_object()),
+        "created", time_json(row->created_s), "first_seen", time_json(row->first_seen_s),
+        "last_seen", time_json(row->last_seen_s), "certificates", (json_int_t)row->certificates);
 }
 
 static json_t *digest_json(const uint8_t *digest)

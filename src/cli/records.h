@@ -36,6 +36,8 @@ json_t *hc_certificate_row_json(const hc_certificate_row *row);
 json_t *hc_audit_json(const hc_audit_row *row);
 /* A text that may not be UTF-8, which JSON is. */
 json_t *hc_text_json(hc_slice text);
+/* An array of what has spaces between. */
+json_t *hc_words_json(hc_slice words);
 
 /* The member's text; of an array its texts with spaces between them; "" where it is null. */
 typedef struct hc_column {

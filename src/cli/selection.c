@@ -1,5 +1,7 @@
 #include "cli/selection.h"
 
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -51,10 +53,13 @@ int hc_select_one(hc_registry *r, const char *word, hc_target *out, hc_err *err)
 {
     int rc =
         hc_registry_match_one(r, hc_slice_text(word), &out->client_id, &out->certificate_id, err);
-    /* That a word means two things is no matter of usage: nobody could know. */
-    if (rc == -HC_EINVAL && err)
-        err->code = HC_EDENIED;
-    return rc == -HC_EINVAL ? -HC_EDENIED : rc;
+    if (rc != -HC_EINVAL || !err)
+        return rc;
+    /* No matter of usage: nobody could know. */
+    char found[400];
+    (void)snprintf(found, sizeof(found), "%.*s", (int)sizeof(found) - 1, err->text);
+    return hc_err_set(err, HC_EDENIED,
+                      "%s; put name:, serial: or sha256: before the word that is meant", found);
 }
 
 static int add_word(hc_registry *r, const char *word, hc_targets *out, hc_err *err)
