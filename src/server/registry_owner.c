@@ -17,8 +17,9 @@ static int change_file(const char *path, bool make, uid_t uid, gid_t gid, hc_err
 {
     char self[64];
     struct stat st;
-    int fd = make ? open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600)
-                  : open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT && make)
+        fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return hc_err_errno(err, errno, "--registry: cannot open %s", path);
     (void)snprintf(self, sizeof self, "/proc/self/fd/%d", fd);

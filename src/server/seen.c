@@ -81,18 +81,16 @@ static bool grow(seen_set *s)
 
 static void note(seen_set *s, int64_t id, int64_t at_s)
 {
-    uint32_t *slot = s->room ? slot_of(s, id) : NULL;
-    if (slot && *slot) {
-        hc_seen *known = &s->at[*slot - 1];
+    uint32_t place = s->count ? *slot_of(s, id) : 0;
+    if (place) {
+        hc_seen *known = &s->at[place - 1];
         if (at_s > known->at_s)
             known->at_s = at_s;
         return;
     }
-    if (s->count == s->room) {
-        if (!grow(s))
-            return;
-        slot = slot_of(s, id);
-    }
+    if (s->count == s->room && !grow(s))
+        return;
+    uint32_t *slot = slot_of(s, id);
     s->at[s->count++] = (hc_seen){id, at_s};
     *slot = (uint32_t)s->count;
 }

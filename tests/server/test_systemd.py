@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Program, Server, wait_until_listening
+from conftest import ROOT, Program, Server, eventually, wait_until_listening
 
 UNITS = ROOT / "systemd"
 HELLO = """
@@ -81,8 +81,8 @@ def test_users_and_folders_are_made(tmp_path):
     root = f"--root={tmp_path}"
     assert run("systemd-sysusers", root, UNITS / "handclasp.sysusers").returncode == 0
     users = [line.split(":") for line in (tmp_path / "etc/passwd").read_text().splitlines()]
-    assert {user[0] for user in users} == {"handclasp", "handclasp-front"}
-    assert len({user[2] for user in users}) == 2
+    assert {user[0] for user in users} == {"handclasp", "handclasp-front", "handclasp-authority"}
+    assert len({user[2] for user in users}) == 3
     assert all("nologin" in user[6] for user in users)
     assert run("systemd-tmpfiles", root, "--create", UNITS / "handclasp.tmpfiles").returncode == 0
     assert (tmp_path / "etc/handclasp").stat().st_mode & 0o777 == 0o700
@@ -92,7 +92,7 @@ def test_users_and_folders_are_made(tmp_path):
 def test_the_service_names_the_users_that_are_made():
     made = re.findall(r"^u (\S+)", (UNITS / "handclasp.sysusers").read_text(), re.M)
     start = setting("ExecStart")
-    named = [re.search(rf"{flag} (\S+)", start)[1] for flag in ("--user", "--front-user")]
+    named = [re.search(rf"{flag} (\S+)", start)[1] for flag in ("--user", "--front-user", "--authority-user")]
     assert sorted(named) == sorted(made)
 
 
@@ -129,7 +129,7 @@ class Instance:
         line = setting(name).replace("%i", "shop").replace("@BINDIR@/handclasp", "PROGRAM")
         line = re.sub(r" (/\S+)", rf" {self.folder}\1", line)
         words = {"PROGRAM": str(self.program.binary), "handclasp": "nobody"}
-        words["handclasp-front"] = "daemon"
+        words |= {"handclasp-front": "daemon", "handclasp-authority": "mail"}
         return [words.get(word, word) for word in shlex.split(line)]
 
     def confined(self) -> list[str]:
@@ -154,6 +154,7 @@ def instance(program: Program, state: Path) -> Iterator[Instance]:
     (folder / "etc/handclasp").mkdir(parents=True, mode=0o700)
     (folder / "etc/handclasp/shop.yaml").write_text(
         f"app: app:app\nchdir: {folder}\npython: /usr/bin/python3\nbind: 127.0.0.1:0\nworkers: 1\n"
+        "registry: sqlite:registry.db\n"
     )
     (folder / "app.py").write_text(HELLO)
     env = made.program.environment()
@@ -167,6 +168,7 @@ def instance(program: Program, state: Path) -> Iterator[Instance]:
 @contextlib.contextmanager
 def started(instance: Instance) -> Iterator[tuple[Server, socket.socket]]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        (instance.folder / "notify").unlink(missing_ok=True)
         manager.bind(str(instance.folder / "notify"))
         manager.settimeout(30)
         process = subprocess.Popen(
@@ -224,3 +226,15 @@ def test_a_worker_that_hangs_can_be_killed_with_the_rights_that_are_kept(instanc
     with started(instance) as (server, _):
         assert server.request("/").status == 503
         server.wait_for("is killed and replaced")
+
+
+@as_root()
+@needs("setpriv")
+def test_the_service_obeys_its_registry_also_after_a_restart(instance):
+    for status in (200, 403):
+        with started(instance) as (server, _):
+            assert server.request("/").status == status
+            if status == 200:
+                done = instance.program.run("client", "suspend", "alice", "--state", instance.state)
+                assert done.returncode == 0, done.stderr
+                eventually(lambda: server.request("/").status == 403, "suspended")
