@@ -41,7 +41,8 @@ def build(cc: str, flags: list[str], folder: Path) -> Path:
     run_or_exit([sys.executable, str(SRC / "registry/schema/embed.py"), str(schema), *migrations])
     sources = [str(path) for module in ("base", "x509", "registry") for path in sorted((SRC / module).glob("*.c"))]
     sources += [str(SRC / "identity" / name) for name in ("record.c", "describe.c", "verdict.c")]
-    run_or_exit([cc, *flags, f"-I{SRC}", "-o", str(program), str(HERE / "registry.c"), str(schema), *sources, *LIBRARIES])
+    command = [cc, *flags, f"-I{SRC}", "-o", str(program), str(HERE / "registry.c"), str(schema)]
+    run_or_exit([*command, *sources, *LIBRARIES])
     return program
 
 

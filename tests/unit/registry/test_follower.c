@@ -213,6 +213,28 @@ static void a_registry_locked_by_another_ages_and_heals(void **state)
     case_done(c);
 }
 
+static void a_registry_that_stays_locked_is_an_error_where_it_is_waited_for(void **state)
+{
+    (void)state;
+    follower_case *c = case_new(true);
+    sqlite3 *other = NULL;
+    hc_follower_config config = case_config(c);
+    config.max_age_ms = 50;
+    assert_int_equal(sqlite3_open(c->path, &other), SQLITE_OK);
+    exec(other, "BEGIN EXCLUSIVE");
+    assert_int_equal(hc_follower_start(&config, true, &c->f, NULL), -HC_EBUSY);
+    assert_null(c->f);
+    config = case_config(c);
+    CASE_DO(hc_follower_start(&config, false, &c->f, &err));
+    c->l = hc_follower_lookup(c->f);
+    assert_int_equal(case_ask(c, c->cert), HC_VERDICT_REGISTRY_UNAVAILABLE);
+    exec(other, "ROLLBACK");
+    sqlite3_close(other);
+    case_heals(c);
+    assert_int_equal(case_ask(c, c->cert), HC_VERDICT_OK);
+    case_done(c);
+}
+
 static void a_registry_that_is_gone_ages_is_told_once_and_heals(void **state)
 {
     (void)state;
@@ -540,6 +562,7 @@ int main(void)
         cmocka_unit_test(a_registry_that_comes_late_is_unavailable_until_then),
         cmocka_unit_test(an_index_is_trusted_as_long_as_it_may_be_old),
         cmocka_unit_test(a_registry_locked_by_another_ages_and_heals),
+        cmocka_unit_test(a_registry_that_stays_locked_is_an_error_where_it_is_waited_for),
         cmocka_unit_test(a_registry_that_is_gone_ages_is_told_once_and_heals),
         cmocka_unit_test(what_cannot_be_read_is_no_empty_registry),
         cmocka_unit_test(a_database_in_its_place_is_taken_over_as_a_whole),
