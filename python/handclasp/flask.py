@@ -50,7 +50,13 @@ from handclasp import _environ
 from handclasp._environ import Attempt, Identity, attempt_of, identity_of
 from handclasp._verify import RecentAnswers
 from handclasp.certificate import Certificate
-from handclasp.client import Client
+from handclasp.client import (
+    Client,
+    RegisteredCertificate,
+    RegistryError,
+    RegistryRefused,
+    RegistryUnavailable,
+)
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -61,6 +67,10 @@ __all__ = [
     "Client",
     "ClientRefused",
     "Handclasp",
+    "RegisteredCertificate",
+    "RegistryError",
+    "RegistryRefused",
+    "RegistryUnavailable",
     "client_required",
     "current_certificate",
     "current_client",

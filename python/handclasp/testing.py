@@ -8,11 +8,18 @@ Without TLS, in the manner of Flask-Login's test client:
     app.test_client(client="alice", verdict="expired").get("/readings")   # as in mode `request`
     app.test_client().get("/readings")                                    # nobody
 
+What a view asks about its client is answered by a `FakeRegistry` that the test can look at:
+
+    alice = app.test_client(client="alice")
+    alice.registry.add(phone := make_certificate("alice", serial=7))
+    alice.post("/lost", json={"certificate": phone.fingerprint_sha256})
+    assert alice.registry.revoked == {phone.fingerprint_sha256: "keyCompromise"}
+
 With TLS, in pytest: `pytest_plugins = ["handclasp.testing"]` gives the fixture `live_server`, which
 runs the fixture `app` behind the real server:
 
     def test_alice_sees_her_name(live_server):
-        assert "alice" in live_server.client("alice").get("/").text
+        assert "alice" in live_server.client("alice", roles=["meter"]).get("/").text
 """
 
 from __future__ import annotations
@@ -25,6 +32,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +51,7 @@ if TYPE_CHECKING:
     from handclasp._serve import Option
 
 __all__ = [
+    "FakeRegistry",
     "HandclaspClient",
     "LiveClient",
     "LiveResponse",
@@ -52,6 +61,7 @@ __all__ = [
 ]
 
 _DAY_S = 86400
+_KNOWN_S = 10.0  # a running server has heard of a new client, far sooner
 
 # RFC 5280 errors as OpenSSL numbers them (X509_V_ERR_…), for the verdicts that come from them.
 _ERRORS = {
@@ -120,6 +130,84 @@ class Refusal(NamedTuple):
     reason: str
 
 
+class FakeRegistry:
+    """What the questions of one client's views are answered from, in place of the server's registry.
+
+    asked: the questions, oldest first: {"do": "certificates"}, {"do": "suspend", "reason": …} or
+        {"do": "revoke", "certificate": fingerprint, "reason": …}.
+    suspended: the reason that the client was suspended with; None where it was not.
+    revoked: the reason by fingerprint.
+    unavailable: set it to see what the application does when nobody answers
+        (`RegistryUnavailable`).
+
+    It keeps no client out: what the server does after a revocation is the server's. Test clients
+    that are one client's devices share one: `app.test_client(client="alice", registry=registry)`.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, str]] = []
+        self.suspended: str | None = None
+        self.revoked: dict[str, str] = {}
+        self.unavailable = False
+        self._certificates: dict[str, Certificate] = {}
+        self._revoked_at: dict[str, datetime] = {}
+
+    def add(self, certificate: Certificate) -> None:
+        """One more certificate of the client. Adding it again changes nothing."""
+        self._certificates.setdefault(certificate.fingerprint_sha256, certificate)
+
+    def _answer(self, question: dict[str, str], current: Certificate | None) -> dict[str, Any]:
+        self.asked.append(question)
+        if self.unavailable:
+            return _refusal("unavailable", "the registry cannot be used now")
+        if question["do"] == "suspend":
+            self.suspended = question["reason"]
+        elif question["do"] == "revoke":
+            fingerprint = question["certificate"]
+            if fingerprint not in self._certificates:
+                return _refusal("not-found", "the client has no such certificate")
+            # Once revoked, the first time and reason stay.
+            self.revoked.setdefault(fingerprint, question["reason"])
+            self._revoked_at.setdefault(fingerprint, datetime.now(UTC))
+        else:
+            rows = [self._row(one, current) for one in self._certificates.values()]
+            return {"ok": True, "certificates": rows}
+        return {"ok": True}
+
+    def _row(self, one: Certificate, current: Certificate | None) -> dict[str, Any]:
+        fingerprint = one.fingerprint_sha256
+        revoked_at = self._revoked_at.get(fingerprint)
+        return {
+            "serial": one.serial_hex,
+            "fingerprint_sha256": fingerprint,
+            "subject": str(one.subject),
+            "issuer": str(one.issuer),
+            "sans": [f"{san.type}:{san.value}" for san in one.sans],
+            "not_before": one.not_before.isoformat(),
+            "not_after": one.not_after.isoformat(),
+            "status": "revoked" if revoked_at else "active",
+            "revoked_at": revoked_at.isoformat() if revoked_at else None,
+            "reason": self.revoked.get(fingerprint),
+            "origin": "issued",
+            "current": one == current,
+        }
+
+
+def _refusal(code: str, error: str) -> dict[str, Any]:
+    return {"ok": False, "code": code, "error": error}
+
+
+@dataclass(frozen=True, slots=True)
+class _Device:
+    """A client with one of its certificates: who asks."""
+
+    registry: FakeRegistry
+    certificate: Certificate | None
+
+    def ask(self, client: Client, question: bytes, /) -> bytes:
+        return _json_bytes(self.registry._answer(json.loads(question), self.certificate))
+
+
 class HandclaspClient(FlaskClient):
     """A test client that comes with a certificate, without TLS.
 
@@ -129,6 +217,7 @@ class HandclaspClient(FlaskClient):
     certificate: what it shows; alone, there is no record.
     verdict: the server's: "ok" where there is a certificate, else "no-certificate". Another one is
         what an application in mode `request` sees.
+    registry: what its views' questions are answered from; one of its own where None is given.
     address: REMOTE_ADDR.
     keep_alive: all requests come on one connection; else each has its own.
 
@@ -140,9 +229,10 @@ class HandclaspClient(FlaskClient):
         *args: Any,
         client: str | Client | None = None,
         roles: Iterable[str] = (),
-        attributes: Mapping[str, str] | None = None,
+        attributes: Mapping[str, Any] | None = None,
         certificate: Certificate | None = None,
         verdict: str | None = None,
+        registry: FakeRegistry | None = None,
         address: str = "127.0.0.1",
         keep_alive: bool = False,
         **kwargs: Any,
@@ -156,6 +246,11 @@ class HandclaspClient(FlaskClient):
             certificate = _made_for(name, verdict or _environ.OK)
         if verdict is None:
             verdict = _environ.OK if certificate is not None else _environ.NO_CERTIFICATE
+        self.registry = FakeRegistry() if registry is None else registry
+        if record is not None:
+            record = record._asking(_Device(self.registry, certificate))
+            if certificate is not None:
+                self.registry.add(certificate)
         self.refusals: list[Refusal] = []
         self._keep_alive = keep_alive
         # Flask has it as a dict of texts.
@@ -237,6 +332,7 @@ class LiveClient:
         self._connection = http.client.HTTPSConnection(
             at.hostname or "localhost", at.port, context=context, timeout=30
         )
+        self._new_until = 0.0  # the server may not have heard of this client yet
 
     def request(
         self,
@@ -253,9 +349,14 @@ class LiveClient:
         if json is not None:
             body = _json_bytes(json)
             fields.setdefault("Content-Type", "application/json")
-        self._connection.request(method, path, body, fields)
-        response = self._connection.getresponse()
-        return LiveResponse(response.status, response.headers, response.read())
+        while True:
+            self._connection.request(method, path, body, fields)
+            response = self._connection.getresponse()
+            got = LiveResponse(response.status, response.headers, response.read())
+            if time.monotonic() > self._new_until or not _is_unknown(got):
+                self._new_until = 0.0
+                return got
+            time.sleep(0.01)
 
     def get(self, path: str, **options: Any) -> LiveResponse:
         return self.request("GET", path, **options)
@@ -276,6 +377,13 @@ class LiveClient:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _is_unknown(response: LiveResponse) -> bool:
+    """The server itself refused it for want of a record: no application has seen the request."""
+    if response.headers.get_content_type() != "application/problem+json":
+        return False
+    return response.status == 403 and response.json.get("verdict") == "not-in-registry"
 
 
 def _json_bytes(value: Any) -> bytes:
@@ -301,27 +409,32 @@ class LiveServer:
         if name is not None:
             certificate = self.state / "clients" / f"{name}.pem"
             if not certificate.exists():
-                _init(self.state, name)
+                self._issue(name)
             context.load_cert_chain(certificate, certificate.with_suffix(".key"))
         return context
 
-    def client(self, name: str | None = None) -> LiveClient:
-        """A client with that certificate, or with none."""
+    def client(self, name: str | None = None, *, roles: Iterable[str] = ()) -> LiveClient:
+        """A client with that certificate, or with none; `roles` are added to what its record has."""
+        roles = list(roles)
+        if name is not None and roles:
+            self._issue(name, *(f"--role={role}" for role in roles))
         client = LiveClient(self.url, self.ssl_context(name))
+        client._new_until = time.monotonic() + _KNOWN_S if name is not None else 0.0
         self._clients.append(client)
         return client
+
+    def _issue(self, name: str, *options: str) -> None:
+        _run("client", "issue", "--state", str(self.state), *options, name)
 
     def close(self) -> None:
         for client in self._clients:
             client.close()
 
 
-def _init(state: Path, *clients: str) -> None:
+def _run(*arguments: str) -> None:
     from handclasp._serve import find_binary
 
-    command = [find_binary(), "init", "--state", str(state), "--host", "localhost"]
-    for name in clients:
-        command += ["--client", name]
+    command = [find_binary(), *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
@@ -337,7 +450,7 @@ else:
     def handclasp_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
         """A state folder with a CA and a server certificate for localhost, one a test session."""
         state = tmp_path_factory.mktemp("handclasp") / "state"
-        _init(state)
+        _run("init", "--state", str(state), "--host", "localhost")
         return state
 
     @pytest.fixture

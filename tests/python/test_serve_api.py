@@ -12,6 +12,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import IO, Any
 
@@ -52,7 +53,25 @@ def app(hc: Handclasp) -> Flask:
 
     @app.get("/record")
     def record() -> str:
-        return f"{bool(current_certificate)} {bool(current_client)}"
+        who = f"{current_client.name} {sorted(current_client.roles)}" if current_client else "nobody"
+        return f"{bool(current_certificate)} {who}"
+
+    @app.get("/certificates")
+    def certificates() -> list[dict[str, Any]]:
+        return [
+            {
+                "serial": one.serial_hex,
+                "fingerprint": one.fingerprint_sha256,
+                "status": one.status,
+                "current": one.current,
+            }
+            for one in current_client.certificates
+        ]
+
+    @app.post("/revoke")
+    def revoke() -> str:
+        current_client.revoke(request.get_json(), "superseded")
+        return "revoked"
 
     @app.get("/meters")
     @client_required(role="meter")
@@ -91,13 +110,39 @@ def test_who_shows_no_certificate_reaches_nothing(live_server: LiveServer) -> No
         live_server.client().get("/record")
 
 
-def test_without_a_registry_there_is_a_certificate_and_no_record(live_server: LiveServer) -> None:
-    client = live_server.client("alice")
-    assert client.get("/record").text == "True False"
-    refused = client.get("/meters")
+def test_a_client_has_its_record_and_the_roles_in_it(live_server: LiveServer) -> None:
+    alice, meter = live_server.client("alice"), live_server.client("meter-1", roles=["meter"])
+    assert alice.get("/record").text == "True alice []"
+    assert meter.get("/record").text == "True meter-1 ['meter']"
+    assert meter.get("/meters").text == "meter"
+    refused = alice.get("/meters")
     assert refused.status == 403
     assert refused.json["verdict"] == "refused-by-app"
-    assert "no record" in refused.json["detail"]
+    assert refused.json["detail"] == "role 'meter' is needed"
+
+
+class TestWithoutARegistry:
+    @pytest.fixture
+    def handclasp_options(self) -> dict[str, _serve.Option]:
+        return {"registry": "none"}
+
+    def test_there_is_a_certificate_and_no_record(self, live_server: LiveServer) -> None:
+        client = live_server.client("alice")
+        assert client.get("/").text.startswith("alice ")
+        assert client.get("/record").text == "True nobody"
+        assert "no record" in client.get("/meters").json["detail"]
+
+
+def test_a_view_asks_and_changes_its_own_client(live_server: LiveServer) -> None:
+    carol = live_server.client("carol")
+    (mine,) = carol.get("/certificates").json
+    assert carol.get("/").text == f"carol {mine['serial']}"
+    assert (mine["status"], mine["current"]) == ("active", True)
+    assert carol.post("/revoke", json=mine["fingerprint"]).text == "revoked"
+    deadline = time.monotonic() + 10
+    while (refused := carol.get("/")).status == 200:
+        assert time.monotonic() < deadline
+    assert (refused.status, refused.json["verdict"]) == (403, "revoked")
 
 
 def test_a_body_goes_through_and_back(live_server: LiveServer) -> None:
@@ -139,7 +184,7 @@ class TestOptional:
 
     def test_who_shows_no_certificate_is_nobody(self, live_server: LiveServer) -> None:
         client = live_server.client()
-        assert client.get("/record").text == "False False"
+        assert client.get("/record").text == "False nobody"
         assert client.get("/").json["verdict"] == "no-certificate"
 
 
@@ -178,7 +223,7 @@ class TestRequest:
 
     def test_a_failed_certificate_is_no_identity(self, stranger: LiveClient) -> None:
         with stranger:
-            assert stranger.get("/record").text == "False False"
+            assert stranger.get("/record").text == "False nobody"
             assert stranger.get("/").json["verdict"] == "untrusted-issuer"
 
     def test_verify_client_sees_why_it_failed_and_may_admit_it(

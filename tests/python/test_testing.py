@@ -10,8 +10,8 @@ from werkzeug.wrappers import Response
 
 from handclasp import _core
 from handclasp.certificate import Certificate
-from handclasp.client import Client
-from handclasp.testing import HandclaspClient, make_certificate
+from handclasp.client import Client, RegistryRefused, RegistryUnavailable
+from handclasp.testing import FakeRegistry, HandclaspClient, make_certificate
 
 
 @pytest.fixture
@@ -134,3 +134,85 @@ def test_a_client_is_immutable_and_compared_by_value() -> None:
         client.name = "bob"  # type: ignore[misc]
     with pytest.raises(TypeError):
         client.attributes["k"] = "w"  # type: ignore[index]
+
+
+# --- what views ask -----------------------------------------------------------------------------
+
+
+def client_of(client: Any) -> Client:
+    found = environ_of(client)["handclasp.client"]
+    assert isinstance(found, Client)
+    return found
+
+
+def test_a_view_sees_the_certificate_it_came_with(app: Flask) -> None:
+    test_client = app.test_client(client="alice")
+    environ = environ_of(test_client)
+    (only,) = environ["handclasp.client"].certificates
+    certificate = environ["handclasp.certificate"]
+    assert only.serial == certificate.serial
+    assert only.fingerprint_sha256 == certificate.fingerprint_sha256
+    assert (only.not_before, only.not_after) == (certificate.not_before, certificate.not_after)
+    assert (only.status, only.current, only.revoked_at) == ("active", True, None)
+    assert test_client.registry.asked == [{"do": "certificates"}]
+
+
+def test_devices_of_one_client_share_a_registry(app: Flask) -> None:
+    registry = FakeRegistry()
+    laptop, phone = (make_certificate("alice", serial=serial) for serial in (1, 2))
+    for certificate in (laptop, phone):
+        app.test_client(client="alice", certificate=certificate, registry=registry)
+    client = client_of(app.test_client(client="alice", certificate=laptop, registry=registry))
+    assert [one.current for one in client.certificates] == [True, False]
+    client.revoke(client.certificates[1], "keyCompromise")
+    assert registry.revoked == {phone.fingerprint_sha256: "keyCompromise"}
+    assert [one.status for one in client.certificates] == ["active", "revoked"]
+    gone = client.certificates[1]
+    assert gone.reason == "keyCompromise" and gone.revoked_at is not None
+
+
+def test_a_certificate_can_be_named_by_itself_or_its_fingerprint(app: Flask) -> None:
+    test_client = app.test_client(client="alice")
+    others = [make_certificate("alice", serial=serial) for serial in (7, 8)]
+    for other in others:
+        test_client.registry.add(other)
+    client = client_of(test_client)
+    client.revoke(others[0])
+    client.revoke(others[1].fingerprint_sha256.upper())
+    assert list(test_client.registry.revoked) == [o.fingerprint_sha256 for o in others]
+
+
+def test_anothers_certificate_is_refused(app: Flask) -> None:
+    client = client_of(app.test_client(client="alice"))
+    with pytest.raises(RegistryRefused, match="no such certificate") as refused:
+        client.revoke(make_certificate("bob"))
+    assert refused.value.code == "not-found"
+
+
+def test_a_suspension_is_recorded(app: Flask) -> None:
+    test_client = app.test_client(client="alice")
+    assert test_client.registry.suspended is None
+    client_of(test_client).suspend("lost in the bus")
+    assert test_client.registry.suspended == "lost in the bus"
+
+
+def test_a_registry_can_be_unavailable(app: Flask) -> None:
+    test_client = app.test_client(client="alice")
+    test_client.registry.unavailable = True
+    client = client_of(test_client)
+    with pytest.raises(RegistryUnavailable):
+        _ = client.certificates
+    with pytest.raises(RegistryUnavailable):
+        client.suspend()
+    assert test_client.registry.suspended is None
+    assert len(test_client.registry.asked) == 2
+
+
+def test_a_record_that_is_passed_in_asks_too(app: Flask) -> None:
+    record = Client("alice", ["meter"])
+    test_client = app.test_client(client=record)
+    assert client_of(test_client) == record
+    client_of(test_client).suspend()
+    assert test_client.registry.suspended == ""
+    with pytest.raises(RegistryUnavailable, match="no registry"):
+        record.suspend()
