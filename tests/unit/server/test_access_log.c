@@ -209,6 +209,27 @@ static void test_json_of_a_request_that_could_not_be_read_is_one_too(void **stat
     json_decref(o);
 }
 
+static void test_the_name_of_the_record_is_the_user_and_stays_one_line(void **state)
+{
+    (void)state;
+    sample s;
+    sample_init(&s);
+    hc_record *record = hc_record_new(1, S("al\nice\" "), HC_SLICE_NONE, HC_SLICE_NONE);
+    s.entry.record = record;
+    assert_string_equal(written("%(u)s %(c)s", &s.entry), "al\\x0aice\\\"  -\n");
+    assert_int_equal(truncate(path, 0), 0);
+    json_t *o = json_loads(written("json", &s.entry), 0, NULL);
+    assert_string_equal(json_string_value(json_object_get(o, "user")), "al\nice\" ");
+    json_decref(o);
+    assert_int_equal(truncate(path, 0), 0);
+    s.entry.record = NULL;
+    o = json_loads(written("json", &s.entry), 0, NULL);
+    assert_non_null(o);
+    assert_null(json_object_get(o, "user"));
+    json_decref(o);
+    hc_record_unref(record);
+}
+
 static void test_lines_are_appended(void **state)
 {
     (void)state;
@@ -286,6 +307,7 @@ int main(void)
         WITH_FILE(test_octets_from_clients_stay_one_line_within_quotes),
         WITH_FILE(test_json_is_an_object_whatever_the_octets),
         WITH_FILE(test_json_of_a_request_that_could_not_be_read_is_one_too),
+        WITH_FILE(test_the_name_of_the_record_is_the_user_and_stays_one_line),
         WITH_FILE(test_lines_are_appended),
         WITH_FILE(test_usual_format_names_client_and_verdict),
         WITH_FILE(test_format_that_is_none_is_refused),

@@ -102,6 +102,48 @@ static void the_page_is_the_same_text_whatever_fails(void **state)
     hc_buf_done(&small);
 }
 
+static void what_is_known_of_a_registry_is_told_and_nothing_without_one(void **state)
+{
+    (void)state;
+    hc_metrics_sum sum = sum_of(NULL, 0);
+    hc_buf out = hc_buf_init(65536);
+    assert_int_equal(hc_metrics_text(&sum, &out), 0);
+    assert_int_equal(hc_buf_add_byte(&out, 0), 0);
+    assert_null(strstr((const char *)out.at, "handclasp_registry"));
+    hc_buf_clear(&out);
+    sum.gauges.has_registry = true;
+    sum.gauges.registry = (hc_follower_facts){
+        .trusted = true, .age_ms = 1250, .seq = 7, .certificates = 3, .clients = 2};
+    assert_int_equal(hc_metrics_text(&sum, &out), 0);
+    assert_int_equal(hc_metrics_json(&sum, &out), 0);
+    assert_int_equal(hc_buf_add_byte(&out, 0), 0);
+    const char *const parts[] = {"\nhandclasp_registry_trusted 1\n",
+                                 "\nhandclasp_registry_age_seconds 1.250\n",
+                                 "\nhandclasp_registry_certificates 3\n",
+                                 "\nhandclasp_registry_clients 2\n",
+                                 "\nhandclasp_registry_sequence 7\n",
+                                 "{\"registry\": {\"trusted\": true, \"age_ms\": 1250,"};
+    for (size_t i = 0; i < HC_COUNT(parts); i++)
+        assert_non_null(strstr((const char *)out.at, parts[i]));
+    hc_buf_done(&out);
+}
+
+static void a_registry_that_was_never_read_has_no_age(void **state)
+{
+    (void)state;
+    hc_metrics_sum sum = sum_of(NULL, 0);
+    hc_buf out = hc_buf_init(65536);
+    sum.gauges.has_registry = true;
+    sum.gauges.registry.age_ms = UINT64_MAX;
+    assert_int_equal(hc_metrics_text(&sum, &out), 0);
+    assert_int_equal(hc_metrics_json(&sum, &out), 0);
+    assert_int_equal(hc_buf_add_byte(&out, 0), 0);
+    assert_non_null(strstr((const char *)out.at, "\nhandclasp_registry_age_seconds +Inf\n"));
+    assert_non_null(strstr((const char *)out.at, "\"age_ms\": null"));
+    hc_buf_done(&out);
+    assert_string_equal(hc_metrics_unhealthy(&sum.gauges, 0), "the registry cannot be read");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -111,6 +153,8 @@ int main(void)
         cmocka_unit_test(a_status_outside_http_counts_as_none),
         cmocka_unit_test(health_ends_where_nobody_could_be_served),
         cmocka_unit_test(the_page_is_the_same_text_whatever_fails),
+        cmocka_unit_test(what_is_known_of_a_registry_is_told_and_nothing_without_one),
+        cmocka_unit_test(a_registry_that_was_never_read_has_no_age),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
