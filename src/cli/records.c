@@ -28,6 +28,41 @@ static int no_registry(const hc_settings *s, hc_err *err)
                       s->state);
 }
 
+/* Opens, and reads for the first time. */
+static int open_readable(const hc_registry_options *o, hc_registry **out, hc_err *err)
+{
+    int rc = hc_registry_open(o, out, err);
+    if (rc != 0)
+        return rc;
+    rc = hc_registry_begin(*out, false, err);
+    if (rc == 0) {
+        hc_registry_rollback(*out);
+        return 0;
+    }
+    hc_registry_close(*out);
+    *out = NULL;
+    return rc;
+}
+
+/* A command that was killed within a change leaves what only a writer can take back: whoever may
+ * write does so, also for a command that reads. */
+static int open_registry(hc_registry_options o, hc_registry **out, hc_err *err)
+{
+    hc_registry *writer = NULL;
+    hc_err why = {0};
+    int rc = open_readable(&o, out, err);
+    if (rc != -HC_EBUSY || o.access != HC_REGISTRY_READ)
+        return rc;
+    o.access = HC_REGISTRY_WRITE;
+    if (hc_registry_open(&o, &writer, &why) != 0 || hc_registry_begin(writer, true, &why) != 0) {
+        hc_registry_close(writer);
+        return rc;
+    }
+    hc_registry_close(writer);
+    o.access = HC_REGISTRY_READ;
+    return open_readable(&o, out, err);
+}
+
 int hc_records_open(const hc_common_args *common, hc_registry_access access, hc_records *out,
                     hc_err *err)
 {
@@ -40,7 +75,7 @@ int hc_records_open(const hc_common_args *common, hc_registry_access access, hc_
     if (!s->registry || strcmp(s->registry, "none") == 0)
         rc = no_registry(s, err);
     else
-        rc = hc_registry_open(&o, &out->registry, err);
+        rc = open_registry(o, &out->registry, err);
     hc_actor_of_process(out->who, sizeof(out->who), &out->actor);
     if (rc != 0)
         hc_records_close(out);
