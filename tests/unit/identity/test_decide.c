@@ -44,6 +44,8 @@ static void a_verdict_is_good_until_the_first_end_in_its_chain(void **state)
         {"ca", "ends-in-2026", "alice", 1772323200 - 1},
         {"ca", "ends-in-2026 empty", "alice", END_2120},
         {"ca", "empty ends-in-2026", "alice", END_2120},
+        {"ca", "users-only ends-in-2026", "alice", END_2120},
+        {"ca", "ends-in-2026 users-only", "alice", END_2120},
         {"ca", "ends-in-2026", "ends-in-2026", 1772323200 - 1},
     };
     (void)state;

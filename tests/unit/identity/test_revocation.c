@@ -50,8 +50,17 @@ static void the_same_serial_of_another_ca_is_not_revoked(void **state)
         {"ca other-ca", "alice-revoked of-other-ca", "alice", 0, HC_VERDICT_REVOKED,
          X509_V_ERR_CERT_REVOKED, 0, NULL},
     };
+    static const trust_case one_key[] = {
+        {"ca cross-signed-a cross-signed-b", "empty of-cross-signed-a-same-serial", "alice", 0,
+         HC_VERDICT_OK, 0, 0, ""},
+        {"cross-signed-a cross-signed-b ca", "of-cross-signed-a-same-serial empty", "alice", 0,
+         HC_VERDICT_OK, 0, 0, ""},
+        {"ca cross-signed-a cross-signed-b", "of-cross-signed-a-same-serial alice-revoked", "bob",
+         0, HC_VERDICT_OK, 0, 0, ""},
+    };
     (void)state;
     trust_case_check_all(rows);
+    trust_case_check_all(one_key);
     /* Two CAs of one name, with keys of their own. */
     hc_trust *t = trust_case_trust("ca same-name-ca", "alice-revoked forged");
     assert_int_equal(trust_case_decide(t, "of-same-name-ca", VECTOR_NOW).code, HC_VERDICT_OK);
@@ -154,6 +163,8 @@ static void a_list_for_a_part_says_nothing_of_the_rest(void **state)
         {"ca", "point-1", "with-point-1", 0, HC_VERDICT_OK, 0, 0, ""},
         {"ca", "point-1", "with-point-2", 0, HC_VERDICT_STATUS_UNKNOWN, SCOPE, 0, NULL},
         {"ca", "point-1", "alice", 0, HC_VERDICT_STATUS_UNKNOWN, SCOPE, 0, NULL},
+        {"ca", "point-1", "with-point-1-for-reasons", 0, HC_VERDICT_STATUS_UNKNOWN, SCOPE, 0, NULL},
+        {"ca", "point-1", "with-point-1-by-another", 0, HC_VERDICT_STATUS_UNKNOWN, SCOPE, 0, NULL},
         {"ca", "point-1 point-2", "with-point-2", 0, HC_VERDICT_OK, 0, 0, ""},
         {"ca", "point-1 empty", "with-point-2", 0, HC_VERDICT_OK, 0, 0, ""},
         /* One serial is one certificate, whichever list it stands in. */
@@ -179,6 +190,10 @@ static void a_ca_that_changed_its_key_speaks_of_what_the_old_key_signed(void **s
          HC_VERDICT_STATUS_UNKNOWN, X509_V_ERR_CRL_PATH_VALIDATION_ERROR, 0, NULL},
         {cas, "rekeyed-intermediate-revoked of-rekeyed-intermediate of-intermediate",
          "via-intermediate", 0, HC_VERDICT_OK, 0, 0, ""},
+        /* A serial that another CA revoked is not the new key's. */
+        {"ca intermediate intermediate-rekeyed other-ca",
+         "empty of-rekeyed-intermediate of-other-ca-same-serial", "via-intermediate", 0,
+         HC_VERDICT_OK, 0, 0, ""},
         /* Its certificate is over. */
         {"ca intermediate intermediate-rekeyed-ended", "empty of-rekeyed-intermediate",
          "via-intermediate", 0, HC_VERDICT_STATUS_UNKNOWN, X509_V_ERR_CRL_HAS_EXPIRED, 0, NULL},

@@ -229,6 +229,12 @@ static void an_intermediate_alone_can_be_named(void **state)
         OK("intermediate", "via-intermediate intermediate"),
         {"intermediate", NULL, "alice", 0, HC_VERDICT_UNTRUSTED_ISSUER,
          X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, 0, NULL},
+        /* What it says of those below it counts. */
+        {"intermediate", NULL, "via-sub-intermediate sub-intermediate", 0,
+         HC_VERDICT_UNTRUSTED_ISSUER, X509_V_ERR_PATH_LENGTH_EXCEEDED, 2, NULL},
+        OK("intermediate-excludes", "outside-exclusion"),
+        {"intermediate-excludes", NULL, "inside-exclusion", 0, HC_VERDICT_UNTRUSTED_ISSUER,
+         X509_V_ERR_EXCLUDED_VIOLATION, 0, NULL},
         /* Its root is expired and named: then that counts. */
         {"intermediate ca-expired", NULL, "via-intermediate", 0, HC_VERDICT_EXPIRED,
          X509_V_ERR_CERT_HAS_EXPIRED, 2, NULL},

@@ -26,9 +26,9 @@ def policies(*dotted: str) -> bytes:
     return der.extension("2.5.29.32", der.sequence(*(der.sequence(der.oid(o)) for o in dotted)))
 
 
-def points(url: str) -> bytes:
+def points(url: str, *more: bytes) -> bytes:
     """cRLDistributionPoints with one fullName."""
-    return der.extension("2.5.29.31", der.sequence(der.sequence(point(url))))
+    return der.extension("2.5.29.31", der.sequence(der.sequence(point(url), *more)))
 
 
 def point(url: str) -> bytes:
@@ -170,6 +170,10 @@ def make_leaves(m: Maker) -> None:
            **via)
     m.leaf("with-point-1", extra=[points("http://crl.example/1.crl")])
     m.leaf("with-point-2", serial=0x1001, extra=[points("http://crl.example/2.crl")])
+    m.leaf("with-point-1-for-reasons",
+           extra=[points("http://crl.example/1.crl", der.tlv(0x81, b"\x06\x40"))])
+    m.leaf("with-point-1-by-another", extra=[points(
+        "http://crl.example/1.crl", der.tlv(0xA2, der.directory(OTHER_NAME)))])
     m.leaf("below-cross-signed-a", issuer=name(("CN", "Cross A")), issuer_key="ca")
     m.leaf("nul-in-cn", subject=person("alice\0.evil"))
     m.leaf("serial-21-octets", serial=2**160)
@@ -220,6 +224,8 @@ def make_crls(m: Maker) -> None:
           key="sub")
     m.crl("rekeyed-intermediate-revoked", der.crl_entry(0x2009, der.reason(2)))
     m.crl("of-ca-new-key", key="sub")
+    m.crl("of-other-ca-same-serial", der.crl_entry(0x2009), issuer=OTHER_NAME, key="other")
+    m.crl("of-cross-signed-a-same-serial", der.crl_entry(alice), issuer=name(("CN", "Cross A")))
     m.crl("number-9-empty", extensions=[der.extension("2.5.29.20", der.integer(9))])
     m.crl("number-8-alice-revoked", der.crl_entry(alice),
           extensions=[der.extension("2.5.29.20", der.integer(8))])
