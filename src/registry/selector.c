@@ -50,7 +50,7 @@ typedef struct matcher {
     int (*each)(void *arg, const hc_match *m);
     void *arg;
     size_t found;
-    int stopped; /* what ended it from within a callback */
+    bool no_memory; /* for a description */
 } matcher;
 
 static int tell(matcher *x, const hc_match *m)
@@ -76,7 +76,9 @@ static int on_certificate(void *arg, const hc_certificate_row *row)
         hc_buf_printf(&text, "certificate %s of %.*s, ", serial, HC_SLICE_ARGS(row->client_name));
     if (rc == 0)
         rc = hc_buf_add(&text, row->issuer);
-    if (rc == 0)
+    if (rc)
+        ((matcher *)arg)->no_memory = true;
+    else
         rc = tell(arg, &(hc_match){.client_id = row->client_id,
                                    .certificate_id = row->id,
                                    .client_name = row->client_name,
@@ -120,7 +122,7 @@ int hc_registry_match(hc_registry *r, hc_slice word, int (*each)(void *arg, cons
         rc = match_serial(&x, word, err);
     if (rc == 0 && may & MEANS_SHA256 && parse_sha256(word, sha256))
         rc = match_certificates(&x, (hc_certificate_filter){.sha256 = sha256}, err);
-    return rc;
+    return x.no_memory ? hc_err_set(err, HC_ENOMEM, "out of memory") : rc;
 }
 
 typedef struct only {

@@ -66,8 +66,9 @@ static inline int registry_case_begin(void **state)
     assert_non_null(c);
     if (*state == ENGINE_MEMORY)
         assert_non_null(c->store = memory_store_new());
-    const char *tmp = getenv("TMPDIR");
-    snprintf(c->folder, sizeof(c->folder), "%s/registry-XXXXXX", tmp ? tmp : "/tmp");
+    /* In memory where there is such a folder: nothing here cuts the power. */
+    const char *tmp = access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm";
+    snprintf(c->folder, sizeof(c->folder), "%s/registry-XXXXXX", tmp);
     assert_non_null(mkdtemp(c->folder));
     snprintf(c->path, sizeof(c->path), "%s/registry.db", c->folder);
     snprintf(c->url, sizeof(c->url), "sqlite:%s", c->path);

@@ -123,7 +123,9 @@ static void test_without_memory_all_of_a_change_is_there_or_nothing(void **state
         if (rc == 0 && calls < nth)
             break;
         failures += rc != 0;
-        if (rc != 0 && (rc != -HC_ENOMEM || why.code != HC_ENOMEM))
+        /* jansson's parser takes a string that it has no memory for to be none. */
+        bool parser = rc == -HC_EINVAL && strstr(why.text, "attributes: no JSON");
+        if (rc != 0 && !parser && (rc != -HC_ENOMEM || why.code != HC_ENOMEM))
             fail_msg("allocation %zu: %d %s", nth, rc, why.text);
         size_t wanted = rc == 0;
         assert_int_equal(clients_of(c->r, (hc_client_filter){0}).count, wanted);
