@@ -139,7 +139,9 @@ line=$(refusal 3); echo "   log: $line"
 expect "the log says why" 'verdict=expired.*yesterday' "$line"
 
 step "handclasp serve 'app:create_app()'   (examples/readings: a meter posts, a person reads)"
-export READINGS_DATABASE=$work/readings.db READINGS_METERS=meter-7 READINGS_READERS=alice
+"$bin" client role --state "$state" meter-7 +meter
+"$bin" client role --state "$state" alice +reader
+export READINGS_DATABASE=$work/readings.db
 serve readings "$readings_port" 'app:create_app()'
 meter=("$state/clients/meter-7.pem" "$state/clients/meter-7.key")
 url=https://localhost:$readings_port

@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Any, Literal, NoReturn, Protocol, Self, get_args
 
 from handclasp.certificate import Certificate
@@ -177,7 +176,7 @@ class Client:
 
     @property
     def attributes(self) -> Mapping[str, Any]:
-        """Read-only to its leaves, since requests share it: objects are mappings, lists tuples."""
+        """Read-only to its leaves, since requests share it; lists are tuples."""
         if self._attributes is None:
             object.__setattr__(self, "_attributes", _frozen(json.loads(self._json)))
         assert self._attributes is not None
@@ -268,9 +267,23 @@ def _canonical(text: str) -> str:
     return json.dumps(json.loads(text), sort_keys=True)
 
 
+class _ReadOnly(dict[str, Any]):
+    """A JSON object that requests share; a dict, so that it goes into a response as it is. A copy is
+    a plain dict."""
+
+    def _refuse(self, *arguments: object, **keywords: object) -> NoReturn:
+        raise TypeError("a client's attributes are read-only: copy them")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (dict, (dict(self),))
+
+
 def _frozen(value: Any) -> Any:
     if isinstance(value, dict):
-        return MappingProxyType({name: _frozen(member) for name, member in value.items()})
+        return _ReadOnly((name, _frozen(member)) for name, member in value.items())
     if isinstance(value, list):
         return tuple(map(_frozen, value))
     return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -66,9 +67,36 @@ def test_attributes_are_read_only_to_their_leaves() -> None:
             attributes["a"]["b"][0] = 2
         with pytest.raises(TypeError):
             attributes["a"]["c"] = 2
-        with pytest.raises(TypeError):
-            attributes["c"] = 2
+        for change in (
+            lambda a: a.__setitem__("c", 2),
+            lambda a: a.__delitem__("a"),
+            lambda a: a.update(c=2),
+            lambda a: a.setdefault("c", 2),
+            lambda a: a.pop("a"),
+            lambda a: a.popitem(),
+            lambda a: a.clear(),
+            lambda a: a.__ior__({"c": 2}),
+        ):
+            with pytest.raises(TypeError, match="read-only"):
+                change(attributes)
         assert client.attributes is attributes
+        assert attributes == {"a": {"b": (1,)}}
+
+
+def test_attributes_go_into_a_response_as_they_are() -> None:
+    text = '{"a": {"b": [1, null]}}'
+    assert json.dumps(of_server(attributes=text).attributes) == text
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, dict])
+def test_a_copy_of_attributes_is_ones_own(again: Any) -> None:
+    client = of_server(attributes='{"a": {"b": 1}}')
+    mine = again(client.attributes)
+    mine["c"] = 2
+    assert type(mine) is dict
+    if again is copy.deepcopy:
+        mine["a"]["b"] = 2
+    assert client.attributes == {"a": {"b": 1}}
 
 
 def test_attributes_that_are_changed_later_change_no_client() -> None:
@@ -106,7 +134,9 @@ def test_a_client_is_immutable() -> None:
             delattr(client, name)
 
 
-@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c))])
+@pytest.mark.parametrize(
+    "again", [copy.copy, copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c))]
+)
 def test_a_copy_is_equal_and_asks_nobody(again: Any) -> None:
     client = of_server("meter", '{"a": [1]}')
     copied = again(client)

@@ -186,6 +186,30 @@ def test_all_functions_must_admit(hc: Handclasp, app: Flask) -> None:
     assert asked == ["first", "second"]
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        Client("alice", ["meter", "reader"], {"room": 1}),
+        Client("alice", ["meter"], {"room": 2}),
+        Client("alice", ["meter"], {"room": True}),
+        None,
+    ],
+)
+def test_a_changed_record_is_another_question_on_an_open_connection(
+    hc: Handclasp, app: Flask, changed: Client | None
+) -> None:
+    asked: list[Client | None] = []
+    hc.verify_client(lambda attempt: asked.append(attempt.client) is None)
+    record = Client("alice", ["meter"], {"room": 1})
+    client = app.test_client(client=record, keep_alive=True)
+    for _ in range(2):
+        client.get("/")
+    client.environ_base["handclasp.client"] = changed
+    for _ in range(2):
+        client.get("/")
+    assert asked == [record, changed]
+
+
 def test_an_async_function_is_asked(hc: Handclasp, app: Flask) -> None:
     pytest.importorskip("asgiref")
 
