@@ -309,7 +309,9 @@ def test_a_dry_run_says_the_same_and_changes_nothing(clients):
     assert clients.names("--status", "suspended") == ["bob"]
 
 
-@pytest.mark.parametrize("args", [[], ["alice", "--role", "x"], ["alice", "--from", "f"], ["--from", "f", "--role", "x"]])
+@pytest.mark.parametrize(
+    "args", [[], ["alice", "--role", "x"], ["alice", "--from", "f"], ["--from", "f", "--role", "x"]]
+)
 def test_whom_is_said_in_one_way(clients, args):
     assert "whom?" in clients.refuse("suspend", *args, code=2)
 

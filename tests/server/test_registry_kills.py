@@ -3,7 +3,6 @@ and the same command run again has the outcome that it would have had alone."""
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
