@@ -149,9 +149,7 @@ def test_in_ci_there_is_a_linter(linters: dict[str, Linter | str]) -> None:
 
 
 @pytest.mark.parametrize("name", LINTERS)
-def test_nothing_that_we_make_is_an_error_to(
-    name: str, linters: dict[str, Linter | str], samples: list[Path]
-) -> None:
+def test_nothing_that_we_make_is_an_error_to(name: str, linters: dict[str, Linter | str], samples: list[Path]) -> None:
     lint = linters[name]
     if isinstance(lint, str):
         pytest.skip(f"NOT LINTED: {lint}")
