@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "authority/ca.h"
+#include "base/str.h"
 #include "x509/ossl.h"
 #include "x509/pem.h"
 
@@ -268,12 +269,21 @@ int hc_ca_settle(const hc_keystore *k, bool *finished, hc_err *err)
     return *finished ? finish(k, err) : write_trust(k, err);
 }
 
+/* N of "ca/old-N". */
+static bool old_number(const char *stem, uint64_t *n)
+{
+    static const hc_slice prefix = HC_SLICE_LITERAL("ca/old-");
+    hc_slice text = hc_slice_text(stem);
+    return hc_slice_starts_with(text, prefix) &&
+           hc_parse_u64(hc_slice_from(text, prefix.size), n) && *n >= 1 && *n <= HC_LIMIT_OLD_CAS;
+}
+
 int hc_ca_retire(const hc_keystore *k, const char *stem, hc_err *err)
 {
     char name[HC_CA_STEM_BYTES + 8], to[HC_CA_STEM_BYTES + 8];
     bool finished = false, found = false;
-    int n = 0, size = 0;
-    if (sscanf(stem, "ca/old-%3d%n", &n, &size) != 1 || stem[size] != '\0' || n < 1)
+    uint64_t n = 0;
+    if (!old_number(stem, &n))
         return hc_err_set(err, HC_EINVAL, "only an old CA (ca/old-N) can be retired");
     int rc = hc_ca_settle(k, &finished, err);
     file_of(stem, ".pem", name);
@@ -281,11 +291,11 @@ int hc_ca_retire(const hc_keystore *k, const char *stem, hc_err *err)
         rc = hc_keystore_exists(k, name, &found, err);
     if (rc == 0 && !found)
         return hc_err_set(err, HC_ENOENT, "there is no %s/%s", k->path, name);
-    (void)snprintf(to, sizeof(to), "ca/retired-%d.pem", n);
+    (void)snprintf(to, sizeof(to), "ca/retired-%d.pem", (int)n);
     if (rc == 0)
         rc = hc_keystore_rename(k, name, to, err);
     file_of(stem, ".key", name);
-    (void)snprintf(to, sizeof(to), "ca/retired-%d.key", n);
+    (void)snprintf(to, sizeof(to), "ca/retired-%d.key", (int)n);
     if (rc == 0)
         rc = move_if_there(k, name, to, err);
     return rc == 0 ? write_trust(k, err) : rc;
