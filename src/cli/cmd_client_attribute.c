@@ -47,7 +47,7 @@ static int change(void *arg, hc_records *r, const hc_target *t, hc_err *err)
 static int gather(const attribute_args *a, const hc_strings *words, json_t *set, hc_err *err)
 {
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i < words->count; i++)
+    for (size_t i = 0; rc == 0 && words->at && i < words->count; i++)
         rc = hc_attribute_parse(set, words->at[i], false, err);
     for (size_t i = 0; rc == 0 && i < a->json_set.count; i++)
         rc = hc_attribute_parse(set, a->json_set.at[i], true, err);

@@ -306,6 +306,7 @@ static int import_file(import *m, const char *path, hc_err *err)
         rc = import_csv(m, bytes, err);
     else if (rc == 0 && (rc = hc_import_certs(bytes, on_cert, m, err)) != 0)
         rc = hc_err_context(err, "%s", path);
+    m->file = NULL;
     hc_file_bytes_done(&file);
     return rc;
 }

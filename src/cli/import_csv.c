@@ -97,7 +97,7 @@ static int read_field(hc_csv *c, hc_err *err)
 /* The row's text may move while it grows, so that fields are made slices at its end. */
 static int read_row(hc_csv *c, hc_csv_row *out, hc_err *err)
 {
-    size_t end[HC_LIMIT_CSV_FIELDS];
+    size_t end[HC_LIMIT_CSV_FIELDS] = {0};
     int rc = 0;
     for (;;) {
         if (out->count == HC_LIMIT_CSV_FIELDS)

@@ -249,8 +249,9 @@ def test_explain_admits_a_good_certificate(program, state):
     assert said["verdict"] == "ok" and said["admitted"] is True
     assert rules(done) == {
         "well-formed": "yes", "issuer": "yes", "dates": "yes", "purpose": "yes", "strength": "yes",
-        "revocation": "not-checked",
+        "revocation": "not-checked", "record": "yes",
     }
+    assert said["client"] == {"name": "alice", "roles": []}
     assert "would be let in: ok" in program.run("explain", "--state", state, state / "clients/alice.pem").stdout
 
 
