@@ -73,7 +73,7 @@ static int on_san(void *arg, hc_san_type type, hc_slice value, int nth_of_type)
 /* A row as the certificate tells it; what it points to lives as long as the certificate and this.
  */
 typedef struct told_row {
-    hc_certificate_row row;
+    hc_certificate_row row = {0};
     uint8_t key_sha256[32];
     hc_buf sans;
 } told_row;
@@ -169,7 +169,7 @@ static json_t *json_told(const hc_certificate_row *row)
 static int add_row(hc_registry *r, const hc_actor *a, hc_certificate_row *row, hc_err *err)
 {
     hc_arena arena = hc_arena_init(HC_CHANGE_ARENA);
-    hc_client_row client;
+    hc_client_row client = {0};
     int rc = hc_change_load_client(r, row->client_id, &arena, &client, err);
     if (rc == 0 && client.certificates >= HC_LIMIT_CLIENT_CERTIFICATES)
         rc =
@@ -217,7 +217,7 @@ static int pin_id(hc_registry *r, const hc_actor *a, int64_t id, hc_certificate_
                   hc_err *err)
 {
     hc_arena arena = hc_arena_init(HC_CHANGE_ARENA);
-    hc_certificate_row row;
+    hc_certificate_row row = {0};
     int rc = hc_change_load_certificate(r, id, &arena, &row, err);
     if (rc == 0)
         rc = pin(r, a, &row, now, err);
@@ -292,7 +292,7 @@ int hc_change_pin_certificate(hc_registry *r, const hc_actor *a, int64_t certifi
                               const hc_cert *cert, hc_err *err)
 {
     hc_arena arena = hc_arena_init(HC_CHANGE_ARENA);
-    hc_certificate_row row;
+    hc_certificate_row row = {0};
     told_row t;
     int rc = tell(cert, &t, err);
     if (rc == 0)
@@ -319,7 +319,7 @@ int hc_change_revoke_certificate(hc_registry *r, const hc_actor *a, int64_t cert
                                  int reason_code, hc_err *err)
 {
     hc_arena arena = hc_arena_init(HC_CHANGE_ARENA);
-    hc_certificate_row was;
+    hc_certificate_row was = {0};
     int rc = hc_change_check_reason_code(reason_code, err);
     if (rc == 0)
         rc = hc_change_load_certificate(r, certificate_id, &arena, &was, err);

@@ -47,7 +47,7 @@ static json_t *json_attributes(hc_slice attributes)
 
 static int check_name_free(hc_registry *r, hc_slice name, hc_arena *arena, hc_err *err)
 {
-    hc_client_row there;
+    hc_client_row there = {0};
     bool found = false;
     int rc = find_client(r, &(hc_client_filter){.name = name}, arena, &there, &found, err);
     if (rc == 0 && found)
@@ -139,7 +139,7 @@ int hc_change_client_status(hc_registry *r, const hc_actor *a, int64_t client_id
                             hc_client_status status, hc_slice reason, int reason_code, hc_err *err)
 {
     hc_arena arena = hc_arena_init(HC_CHANGE_ARENA);
-    hc_client_row row;
+    hc_client_row row = {0};
     int rc = hc_change_check_reason(reason, err);
     if (rc == 0 && *hc_client_status_name(status) == '\0')
         rc = hc_err_set(err, HC_EINVAL, "no such status");
@@ -181,7 +181,7 @@ int hc_change_client_roles(hc_registry *r, const hc_actor *a, int64_t client_id,
 {
     hc_arena arena = hc_arena_init(HC_CHANGE_ARENA);
     hc_buf words = hc_buf_init(HC_LIMIT_CLIENT_ROLES);
-    hc_client_row row;
+    hc_client_row row = {0};
     int rc = hc_change_roles(roles, &words, err);
     if (rc == 0)
         rc = hc_change_load_client(r, client_id, &arena, &row, err);
@@ -217,7 +217,7 @@ int hc_change_client_attributes(hc_registry *r, const hc_actor *a, int64_t clien
                                 hc_slice attributes, hc_err *err)
 {
     hc_arena arena = hc_arena_init(HC_CHANGE_ARENA);
-    hc_client_row row;
+    hc_client_row row = {0};
     int rc = hc_attributes_check(attributes, err);
     if (rc == 0)
         rc = hc_change_load_client(r, client_id, &arena, &row, err);
@@ -280,7 +280,7 @@ static int remove_client(hc_registry *r, const hc_actor *a, const hc_client_row 
 int hc_change_remove_client(hc_registry *r, const hc_actor *a, int64_t client_id, hc_err *err)
 {
     hc_arena arena = hc_arena_init(HC_CHANGE_ARENA);
-    hc_client_row row;
+    hc_client_row row = {0};
     int rc = hc_change_load_client(r, client_id, &arena, &row, err);
     if (rc == 0)
         rc = remove_client(r, a, &row, err);
