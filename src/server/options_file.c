@@ -157,6 +157,27 @@ static bool was_given(const reader *r, size_t first, const hc_option *o)
     return false;
 }
 
+/* Past a value that is not ours, whatever it is. */
+static int skip_value(reader *r)
+{
+    size_t depth = 0;
+    int rc = 0;
+    do {
+        if ((rc = next(r)) != 0)
+            return rc;
+        yaml_event_type_t type = r->event.type;
+        depth += type == YAML_SEQUENCE_START_EVENT || type == YAML_MAPPING_START_EVENT;
+        depth -= type == YAML_SEQUENCE_END_EVENT || type == YAML_MAPPING_END_EVENT;
+    } while (depth > 0);
+    return 0;
+}
+
+/* `profiles` is no option: the authority reads it (authority/profile.h). */
+static bool is_anothers(const reader *r)
+{
+    return hc_slice_equal_text(scalar(r), "profiles");
+}
+
 static int read_options(reader *r)
 {
     size_t first = r->out->count;
@@ -164,6 +185,10 @@ static int read_options(reader *r)
     while (rc == 0 && (rc = next(r)) == 0 && r->event.type != YAML_MAPPING_END_EVENT) {
         if (r->event.type != YAML_SCALAR_EVENT)
             return wrong(r, "the name of an option is wanted");
+        if (is_anothers(r)) {
+            rc = skip_value(r);
+            continue;
+        }
         const hc_option *o = hc_option_find(r->table, scalar(r));
         if (!o)
             return unknown_key(r, scalar(r));

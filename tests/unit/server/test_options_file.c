@@ -73,6 +73,24 @@ static void test_a_file_gives_options_in_every_shape(void **state)
     hc_serve_args_done(&a);
 }
 
+/* The authority's, in authority/profile.h. */
+static void test_profiles_are_left_to_whom_they_belong(void **state)
+{
+    (void)state;
+    hc_serve_args a = parsed_file("workers: 3\n"
+                                  "profiles:\n"
+                                  "  meter: {like: device, keys: [p-256, ed25519]}\n"
+                                  "  client:\n    lifetime: 90d\n"
+                                  "threads: 2\n");
+    assert_int_equal(a.settings.workers, 3);
+    assert_int_equal(a.settings.threads, 2);
+    hc_serve_args_done(&a);
+    a = parsed_file("profiles: x\nworkers: 4\n");
+    assert_int_equal(a.settings.workers, 4);
+    hc_serve_args_done(&a);
+    assert_file_refused(S("profiles: {a: b}\nzzzzzz: {}\n"), "f.yaml:2: zzzzzz: unknown option");
+}
+
 static void test_an_empty_file_is_fine(void **state)
 {
     (void)state;
@@ -276,6 +294,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_file_gives_options_in_every_shape),
+        cmocka_unit_test(test_profiles_are_left_to_whom_they_belong),
         cmocka_unit_test(test_an_empty_file_is_fine),
         cmocka_unit_test(test_a_mistake_is_told_with_its_line),
         cmocka_unit_test(test_what_is_not_yaml_is_told_with_its_line),
