@@ -73,7 +73,7 @@ static int on_san(void *arg, hc_san_type type, hc_slice value, int nth_of_type)
 /* A row as the certificate tells it; what it points to lives as long as the certificate and this.
  */
 typedef struct told_row {
-    hc_certificate_row row = {0};
+    hc_certificate_row row;
     uint8_t key_sha256[32];
     hc_buf sans;
 } told_row;
