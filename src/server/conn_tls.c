@@ -308,9 +308,10 @@ void conn_check_verdict(hc_conn *c)
 void conn_note_seen(hc_conn *c)
 {
     hc_conn_identity *who = &c->who;
+    if (who->verdict.code != HC_VERDICT_OK || !who->certificate_id)
+        return;
     uint64_t now_ms = hc_clock_monotonic_ms();
-    if (who->verdict.code != HC_VERDICT_OK || !who->certificate_id ||
-        (who->seen_ms && now_ms - who->seen_ms < HC_REGISTRY_SEEN_MS))
+    if (who->seen_ms && now_ms - who->seen_ms < HC_REGISTRY_SEEN_MS)
         return;
     who->seen_ms = now_ms;
     hc_seen_note(c->loop->shared->seen, who->certificate_id, hc_clock_wall_s());

@@ -13,12 +13,12 @@
 #define PATH_BYTES 4096
 
 /* By descriptor, and never through a link: the folder may be another user's to write to. */
-static int change_file(const char *path, bool make, uid_t uid, gid_t gid, hc_err *err)
+static int change_file(const char *path, uid_t uid, gid_t gid, hc_err *err)
 {
     char self[64];
     struct stat st;
     int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT && make)
+    if (fd < 0 && errno == ENOENT)
         fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return hc_err_errno(err, errno, "--registry: cannot open %s", path);
@@ -83,13 +83,18 @@ int hc_registry_hand_over(const hc_settings *s, const hc_identity *authority,
     gid_t gid = front->drop ? front->gid : 0;
     int size = snprintf(journal, sizeof journal, "%s-journal", file);
     int rc = size > 0 && (size_t)size < sizeof journal
-                 ? change_file(file, false, uid, gid, err)
+                 ? 0
                  : hc_err_set(err, HC_EINVAL, "--registry: the path is too long");
+    if (rc == 0 && access(file, F_OK) != 0) /* lost while serving: who opens it says so, once */
+        goto out;
+    if (rc == 0)
+        rc = change_file(file, uid, gid, err);
     /* It stays where it is, empty: the authority may not make files in this folder. */
     if (rc == 0)
-        rc = change_file(journal, true, uid, gid, err);
+        rc = change_file(journal, uid, gid, err);
     if (rc == 0)
         rc = open_folder(s->state, file, err);
+out:
     hc_free(file);
     return rc;
 }

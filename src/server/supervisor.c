@@ -426,6 +426,7 @@ static void adopt_next(supervisor *s)
     s->log.json = s->plan.settings.log_json;
     s->reloads_adopted = s->reloads_begun;
     hc_log_text(&s->log, HC_LOG_INFO, "the new configuration is in force");
+    supervisor_hand_over_registry(s);
     if (s->plan.with_workers)
         hc_workers_roll(s->pool, &s->plan.command, s->plan.settings.workers,
                         s->plan.settings.graceful_timeout_ms);

@@ -1,5 +1,6 @@
 #include <unistd.h>
 
+#include "server/registry_owner.h"
 #include "server/supervisor_impl.h"
 
 void supervisor_send_authority(supervisor *s)
@@ -8,6 +9,14 @@ void supervisor_send_authority(supervisor *s)
     int fd = hc_authority_child_take_fd(&s->authority);
     if (fd >= 0 && hc_front_link_authority(&s->front, fd, &err) != 0)
         hc_log_text(&s->log, HC_LOG_ERROR, "the front does not get its authority: %s", err.text);
+}
+
+void supervisor_hand_over_registry(supervisor *s)
+{
+    hc_err err = {0};
+    if (hc_settings_has_registry(&s->plan.settings) &&
+        hc_registry_hand_over(&s->plan.settings, &s->plan.authority, &s->plan.front, &err) != 0)
+        hc_log_text(&s->log, HC_LOG_ERROR, "%s", err.text);
 }
 
 static void on_opened(void *arg, const char *trouble)
@@ -54,7 +63,7 @@ int supervisor_begin(supervisor *s, hc_err *err)
     const hc_settings *set = &s->plan.settings;
     hc_authority_hooks hooks = {s, on_opened, on_fresh, on_exited};
     hc_authority_child_init(&s->authority, &s->loop, &s->log, &hooks, &s->plan);
-    if (!hc_settings_has_registry(set) || set->check_config)
+    if (!hc_settings_has_registry(set))
         return supervisor_start_front(s, err);
     return hc_authority_child_start(&s->authority, err);
 }

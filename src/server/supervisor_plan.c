@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include "base/mem.h"
+#include "registry/registry.h"
 #include "server/control_config.h"
 
 static int copy_settings(const hc_settings *from, hc_settings *to, hc_err *err)
@@ -12,6 +14,24 @@ static int copy_settings(const hc_settings *from, hc_settings *to, hc_err *err)
         rc = hc_settings_decode(hc_buf_slice(&encoded), to, err);
     hc_buf_done(&encoded);
     return rc;
+}
+
+/* A check changes nothing, so the file may not yet be one that the front's user can read: it is
+ * looked at here, and the front goes without. */
+static int check_registry(hc_settings *s, hc_err *err)
+{
+    hc_registry *r = NULL;
+    hc_registry_options o = {s->registry, s->state, HC_REGISTRY_READ, s->registry_max_age_ms};
+    int rc = hc_registry_open(&o, &r, err);
+    if (rc != 0)
+        return hc_err_context(err, "--registry %s", s->registry);
+    hc_registry_close(r);
+    char *none = hc_strdup("none");
+    if (!none)
+        return hc_err_set(err, HC_ENOMEM, "out of memory");
+    hc_free(s->registry);
+    s->registry = none;
+    return 0;
 }
 
 static void log_lines(const hc_log *log, hc_log_level level, const hc_strings *lines)
@@ -86,6 +106,8 @@ int hc_plan_make(hc_plan *p, const hc_serve_args *args, const hc_log *log, hc_er
         made.settings
             .check_config) /* the application is loaded once: that shows what there is to see */
         made.settings.workers = made.settings.threads = 1;
+    if (rc == 0 && made.settings.check_config && hc_settings_has_registry(&made.settings))
+        rc = check_registry(&made.settings, err);
     made.with_workers = rc == 0 && args->lane_count == 0 && made.settings.app;
     if (made.with_workers)
         rc = hc_worker_command_init(&made.command, &made.settings, err);

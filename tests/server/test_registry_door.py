@@ -146,6 +146,23 @@ def test_a_revoked_client_is_refused_on_a_connection_that_is_open(door, version)
         print(f"refused after {took:.3f} s; promised: {PROMISED_S} s")
 
 
+def test_a_client_whose_record_is_removed_is_refused_on_a_connection_that_is_open(door):
+    alice = door.issue("alice")
+    with door.serve() as server, connected(server, door.context(alice)) as kept:
+        assert seen(ask(kept))["name"] == "alice"
+        door.registry.remove("alice")
+        until(lambda: ask(kept).status == 403, "refused")
+        assert verdict_of(ask(kept)) == "not-in-registry"
+
+
+def test_a_client_that_is_added_comes_in_on_a_connection_that_was_refused(door):
+    bob = door.ca.issue("bob")
+    with door.serve() as server, connected(server, door.context(bob)) as kept:
+        assert verdict_of(ask(kept)) == "not-in-registry"
+        door.registry.add("bob", bob.certificate)
+        until(lambda: ask(kept).status == 200, "known")
+
+
 def test_a_change_is_in_force_on_every_thread_and_every_worker(door):
     alice = door.issue("alice", roles="meter")
     with door.serve(front_threads=3, workers=2, threads=2) as server, contextlib.ExitStack() as all_of_them:

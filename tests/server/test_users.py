@@ -398,6 +398,26 @@ os.kill(os.getpid(), 9)
         eventually(lambda: server.request("/", method="POST", body="1").status == 403, "revoked")
 
 
+def test_a_registry_that_root_put_in_its_place_is_handed_over_by_a_reload(with_records, records, python):
+    with with_records(registry_max_age="1s") as server:
+        assert ask(server, "1") == 1
+        backup = Path(shutil.copy(records.path, records.path.with_suffix(".backup")))
+        backup.chmod(0o600)
+        os.replace(backup, records.path)
+        eventually(lambda: server.request("/", method="POST", body="1").status == 503, "not readable")
+        done = python.run("reload", "--state", records.path.parent)
+        assert done.returncode == 0, done.stderr
+        eventually(lambda: server.request("/", method="POST", body="1").status == 200, "handed over")
+
+
+def test_check_config_gives_nothing_to_anybody(python, records):
+    users = ["--user", WORKER, "--front-user", FRONT, "--authority-user", AUTHORITY]
+    done = python.run("check-config", "--state", records.path.parent, *users)
+    assert done.returncode == 0, done.stderr
+    assert user_and_mode(records.path) == ("root", 0o600)
+    assert stat.S_IMODE(records.path.parent.stat().st_mode) == 0o700
+
+
 @pytest.mark.parametrize("other", [WORKER, FRONT])
 def test_the_authority_shares_its_user_with_no_other(with_records, other):
     with (
