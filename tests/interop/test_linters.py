@@ -1,4 +1,5 @@
-"""Every kind of certificate and revocation list that the authority makes, before the linters of others.
+"""Every kind of certificate and revocation list that the authority makes, before the linters of others; and its files
+of keys, opened by other programs.
 
 zlint runs its rules of the RFCs and of the community; those of the CA/Browser Forum and the root programs are for
 public CAs. pkilint runs its PKIX rules. What is no error but worth a word is printed (pytest -rP). A linter is
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import pkcs12
 from handclasp_server_tests import ROOT
 
 KEPT = Path(os.environ.get("HANDCLASP_LINTERS", ROOT / "build/linters"))
@@ -155,6 +157,8 @@ def test_nothing_that_we_make_is_an_error_to(name: str, linters: dict[str, Linte
         pytest.skip(f"NOT LINTED: {lint}")
     errors, used = [], set()
     for file in samples:
+        if not file.name.startswith(("ca-", "leaf-", "crl-")):
+            continue
         for severity, rule, text in lint(file):
             known = next((k for k in DIFFERENCES if k[0] == rule and k[1] in text), None)
             if known:
@@ -188,3 +192,24 @@ def test_a_linter_finds_what_is_wrong(linters: dict[str, Linter | str], tmp_path
             assert any(severity in ("ERROR", "FATAL") for severity, _, _ in lint(wrong)), name
     if tried == 0:
         pytest.skip("NOT LINTED: neither zlint nor pkilint can be had")
+
+
+@pytest.mark.parametrize("kind", ["modern", "legacy"])
+def test_others_open_our_pkcs12(kind: str, samples: list[Path]) -> None:
+    by_name = {file.stem: file for file in samples}
+    done = run("openssl", "pkcs12", "-in", by_name[f"p12-{kind}"], "-passin", "pass:secret", "-nodes", "-info")
+    assert done.returncode == 0, done.stderr
+    assert ("PBES2, PBKDF2, AES-256-CBC" in done.stderr) == (kind == "modern")
+    bag = pkcs12.load_pkcs12(by_name[f"p12-{kind}"].read_bytes(), b"secret")
+    assert bag.cert and bag.cert.friendly_name == b"alice"
+    assert bag.key and bag.cert.certificate.public_key() == bag.key.public_key()
+    assert len(bag.additional_certs) == 1
+
+
+def test_others_open_our_encrypted_key(samples: list[Path]) -> None:
+    by_name = {file.stem: file for file in samples}
+    key = by_name["key-encrypted"]
+    done = run("openssl", "pkey", "-in", key, "-passin", "pass:secret", "-pubout")
+    public = run("openssl", "x509", "-in", by_name["alice-of-key"], "-noout", "-pubkey")
+    assert done.stdout == public.stdout != ""
+    assert run("openssl", "pkey", "-in", key, "-passin", "pass:Secret", "-pubout").returncode != 0

@@ -7,6 +7,8 @@
 
 #include "authority/crl.h"
 #include "authority/issue.h"
+#include "authority/key_pem.h"
+#include "authority/p12.h"
 
 #define S(literal) HC_SLICE_LITERAL(literal)
 
@@ -88,6 +90,40 @@ static void put_crl(const char *name, int revoked, X509 *ca, EVP_PKEY *ca_key)
     hc_crl_free(c);
 }
 
+static void put_bytes(const char *kind, const char *name, hc_slice bytes)
+{
+    FILE *f = file(kind, name);
+    ok(fwrite(bytes.at, 1, bytes.size, f) == bytes.size && fclose(f) == 0 ? 0 : -1);
+}
+
+/* The passphrase is "secret". */
+static void put_secrets(X509 *ca, EVP_PKEY *ca_key)
+{
+    hc_holder h = {.name = "alice", .now_s = now_s};
+    EVP_PKEY *key = NULL;
+    BIO *bio = NULL;
+    char *at = NULL;
+    ok(hc_key_new(HC_KEY_P256, &key, &err));
+    X509 *alice = issue(hc_profile_builtin(S("client")), &h, key, ca, ca_key);
+    hc_p12 p = {"alice", key, alice, sk_X509_new_null()};
+    if (!p.chain || sk_X509_push(p.chain, ca) < 1)
+        exit(1);
+    for (int legacy = 0; legacy < 2; legacy++) {
+        hc_buf out = hc_buf_init(HC_LIMIT_PKCS12_BYTES);
+        ok(hc_p12_write(&p, S("secret"), legacy, &out, &err));
+        put_bytes("p12", legacy ? "legacy" : "modern", hc_buf_slice(&out));
+        hc_buf_done(&out);
+    }
+    ok(hc_key_to_pem(key, S("secret"), &bio, &err));
+    long size = BIO_get_mem_data(bio, &at);
+    put_bytes("key", "encrypted", hc_slice_of(at, (size_t)size));
+    put_cert("alice", "of-key", alice);
+    BIO_free(bio);
+    sk_X509_free(p.chain);
+    X509_free(alice);
+    EVP_PKEY_free(key);
+}
+
 static void of_ca(hc_key_type type)
 {
     hc_holder h = {.now_s = now_s};
@@ -151,6 +187,7 @@ int main(int argc, char **argv)
     leaf("server", "server", server, HC_COUNT(server), HC_KEY_P256, ca, key);
     leaf("server", "server-rsa", server, HC_COUNT(server), HC_KEY_RSA_2048, ca, key);
     leaf("server", "server-without-subject", long_host, 1, HC_KEY_P256, ca, key);
+    put_secrets(ca, key);
     X509_free(ca);
     EVP_PKEY_free(key);
     return 0;
