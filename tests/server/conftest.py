@@ -86,7 +86,7 @@ def _from_build_folder(build: Path, folder: Path) -> Program:
     package.mkdir(parents=True)
     for source in [
         *(ROOT / "python/handclasp").glob("*.py"),
-        *(build / "python").glob("_core*.so"),
+        *(build / "python").glob("_*.so"),
     ]:
         (package / source.name).symlink_to(source)
     return Program(build / "src/cli/handclasp", Path(sys.executable), folder)
