@@ -151,9 +151,8 @@ static int check_registry(const hc_settings *s, hc_err *err)
     if (!hc_settings_has_registry(s) || hc_registry_file(s->registry, s->state, &file, NULL) != 0)
         return 0;
     if (access(file, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR))
-        rc = hc_err_set(err, HC_EINVAL,
-                        "--registry %s: there is no %s; `handclasp init` makes one", s->registry,
-                        file);
+        rc = hc_err_set(err, HC_EINVAL, "--registry %s: there is no %s; `handclasp init` makes one",
+                        s->registry, file);
     hc_free(file);
     return rc;
 }
