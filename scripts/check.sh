@@ -60,7 +60,7 @@ sanitizer() {
     local folder=build/$1 value=$2
     scripts/extras.sh test dev && meson_setup build/gcc -Dtests=enabled -Dwerror=true && build build/gcc || return 1
     CC=clang meson_setup "$folder" -Dtests=enabled -Db_sanitize="$value" -Db_lundef=false && build "$folder" || return 1
-    cp build/gcc/python/_core*.so "$folder/python/" || return 1
+    cp build/gcc/python/_*.so "$folder/python/" || return 1
     meson test -C "$folder" --no-rebuild --suite unit --print-errorlogs -q || return 1
     HANDCLASP_BUILD=$folder scripts/pytest_twice.sh .venv/bin/python -q -rf tests/server
 }
