@@ -1,5 +1,7 @@
 #include "core.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <structmember.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -161,6 +163,17 @@ static int on_frame(hcp_lane *lane, const hc_lane_header *header, hc_slice paylo
     return -1;
 }
 
+/* The next frame, as hc_channel_read. By poll, since a recv that waits on a socket pair is also
+ * woken whenever the front reads a response. */
+static int next_frame(hcp_lane *lane, hc_lane_header *header, hc_slice *payload, int *fd,
+                      hc_err *err)
+{
+    struct pollfd end = {.fd = lane->channel.fd, .events = POLLIN};
+    if (!hc_channel_has_frame(&lane->channel) && poll(&end, 1, -1) < 0 && errno == EINTR)
+        return -HC_EAGAIN;
+    return hc_channel_read(&lane->channel, header, payload, fd, err);
+}
+
 /* Until the front closes the lane (0), or -1 with an exception. */
 static int serve(hcp_lane *lane)
 {
@@ -179,7 +192,7 @@ static int serve(hcp_lane *lane)
         hc_err err = {0};
         int fd = -1, got;
         /* GIL: given up while waiting for a request. */
-        Py_BEGIN_ALLOW_THREADS got = hc_channel_read(&lane->channel, &header, &payload, &fd, &err);
+        Py_BEGIN_ALLOW_THREADS got = next_frame(lane, &header, &payload, &fd, &err);
         Py_END_ALLOW_THREADS if (got == -HC_ECLOSED) return 0;
         if (got == -HC_EAGAIN)
             rc = PyErr_CheckSignals();

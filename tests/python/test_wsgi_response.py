@@ -1,6 +1,8 @@
 """PEP 3333: the body of a response, its blocks and its length."""
 
+import select
 import threading
+from pathlib import Path
 
 import pytest
 from lane_fixture import serve_fixture  # noqa: F401
@@ -25,6 +27,27 @@ def test_a_lane_answers_one_request_after_another(serve):
 
     front = serve(app)
     assert [front.ask().body for _ in range(300)] == [str(n).encode() for n in range(300)]
+
+
+def test_a_thread_that_waits_is_not_woken_when_its_response_is_read(serve):
+    front = serve(answer(b"hello"))
+    status = Path(f"/proc/self/task/{front.thread.native_id}/status")
+
+    def sleeps() -> str:
+        """How often it has gone to sleep, once it sleeps."""
+        while True:
+            lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+            if "S" in lines["State"]:
+                return lines["voluntary_ctxt_switches"]
+
+    woken = 0
+    for _ in range(20):
+        front.send()
+        assert select.select([front.peer], [], [], 10)[0]
+        before = sleeps()
+        front.receive()
+        woken += sleeps() != before
+    assert woken < 5, "of 20; a few may have been seen on their way to sleep"
 
 
 @pytest.mark.parametrize("blocks", [(b"hello",), (b"",)])
