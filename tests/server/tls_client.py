@@ -326,8 +326,8 @@ def change_encrypted(octets: bytes, keys: Path, kind: int, change: Callable[[byt
     """The same for the client's second flight in TLS 1.3, with the keys that its library has written down."""
     lines = [line.split() for line in keys.read_text().splitlines()]
     secret = bytes.fromhex([line[2] for line in lines if line[0] == "CLIENT_HANDSHAKE_TRAFFIC_SECRET"][-1])
-    assert len(secret) == 48, "TLS_AES_256_GCM_SHA384 is what OpenSSL offers first"
-    aead, iv = AESGCM(expand(secret, b"key", 32)), int.from_bytes(expand(secret, b"iv", 12), "big")
+    assert len(secret) == 32, "TLS_AES_128_GCM_SHA256 is what the server prefers"
+    aead, iv = AESGCM(expand(secret, b"key", 16)), int.from_bytes(expand(secret, b"iv", 12), "big")
     out, clear = b"", b""
     for number, (_, content) in enumerate([one for one in records(octets) if one[0] == APPLICATION_DATA]):
         opened = aead.decrypt((iv ^ number).to_bytes(12, "big"), content, header(len(content)))
@@ -360,7 +360,7 @@ def expand(secret: bytes, label: bytes, size: int) -> bytes:
     """HKDF-Expand-Label, RFC 8446 section 7.1."""
     label = b"tls13 " + label
     info = size.to_bytes(2, "big") + bytes([len(label)]) + label + b"\0"
-    return HKDFExpand(hashes.SHA384(), size, info).derive(secret)
+    return HKDFExpand(hashes.SHA256(), size, info).derive(secret)
 
 
 def certificate_message(version: str, *certificates: bytes) -> bytes:

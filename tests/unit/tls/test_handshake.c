@@ -449,6 +449,41 @@ static void a_client_without_a_common_cipher_or_group_is_told_so(void **state)
     peer_server_done(&s);
 }
 
+static void assert_cipher(peer_server *s, int version, const char *offered, const char *chosen)
+{
+    SSL_CTX *client = peer_client(&pki.client, version);
+    assert_int_equal(version == TLS1_3_VERSION ? SSL_CTX_set_ciphersuites(client, offered)
+                                               : SSL_CTX_set_cipher_list(client, offered),
+                     1);
+    peer_pair p;
+    run(&p, s, client);
+    assert_done(&p, offered);
+    assert_string_equal(SSL_get_cipher_name(p.server), chosen);
+    peer_close(&p);
+    SSL_CTX_free(client);
+}
+
+static void aes_128_is_chosen_unless_the_client_puts_chacha20_first(void **state)
+{
+    (void)state;
+    hc_tls_config config = peer_config(&pki);
+    peer_server s;
+    peer_server_init(&s, &config);
+    const int new = TLS1_3_VERSION, old = TLS1_2_VERSION;
+    const char *aes_128 = "TLS_AES_128_GCM_SHA256", *aes_256 = "TLS_AES_256_GCM_SHA384",
+               *chacha = "TLS_CHACHA20_POLY1305_SHA256";
+    assert_cipher(&s, new,
+                  "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256",
+                  aes_128);
+    assert_cipher(&s, new, "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256", chacha);
+    assert_cipher(&s, new, "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256", aes_256);
+    assert_cipher(&s, old, "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256",
+                  "ECDHE-ECDSA-AES128-GCM-SHA256");
+    assert_cipher(&s, old, "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256",
+                  "ECDHE-ECDSA-CHACHA20-POLY1305");
+    peer_server_done(&s);
+}
+
 static int refuse_server(int ok, X509_STORE_CTX *store)
 {
     (void)ok;
@@ -626,6 +661,7 @@ int main(void)
         cmocka_unit_test(a_client_of_an_old_version_is_told_so),
         cmocka_unit_test(the_modern_policy_takes_no_tls_1_2),
         cmocka_unit_test(a_client_without_a_common_cipher_or_group_is_told_so),
+        cmocka_unit_test(aes_128_is_chosen_unless_the_client_puts_chacha20_first),
         cmocka_unit_test(an_alert_of_the_client_is_told_as_such),
         cmocka_unit_test(http_1_1_is_chosen_before_1_0_and_nothing_else),
         cmocka_unit_test(renegotiation_is_refused_and_the_connection_lives),
