@@ -158,7 +158,7 @@ class Server:
         self.path: str | None = None  # of a unix socket
         self._lines: list[str] = []
         self._news = threading.Condition()
-        self._ended = False
+        self._open = 2  # of the two: what it said last may be read after the end of the other
         self._readers = [
             threading.Thread(target=self._read, args=(process.stderr, self._lines), daemon=True),
         ]
@@ -175,7 +175,7 @@ class Server:
                 into.append(line.decode(errors="backslashreplace").rstrip("\n"))
                 self._news.notify_all()
         with self._news:
-            self._ended = True
+            self._open -= 1
             self._news.notify_all()
 
     # what it says
@@ -210,7 +210,7 @@ class Server:
             return [line for line in lines if re.search(pattern, line)]
 
         with self._news:
-            self._news.wait_for(lambda: len(found()) >= count or self._ended, timeout)
+            self._news.wait_for(lambda: len(found()) >= count or not self._open, timeout)
             if len(found()) < count:
                 pytest.fail(f"no line {pattern!r} in the log:\n" + "\n".join(self._lines))
             return found()[count - 1]
