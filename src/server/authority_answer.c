@@ -28,7 +28,9 @@ static json_t *failure(int rc, const hc_err *err)
                        : rc == -HC_EINVAL  ? "invalid"
                        : rc == -HC_EDENIED ? "refused"
                                            : "unavailable";
-    return refusal(code, err->text[0] ? err->text : "the registry cannot be used now");
+    /* A path need not be UTF-8, and a view must not wait for an answer that JSON cannot hold. */
+    json_t *out = err->text[0] ? refusal(code, err->text) : NULL;
+    return out ? out : refusal(code, "the registry cannot be used now");
 }
 
 /* ---- certificates ---- */
@@ -181,6 +183,8 @@ static int suspend(const question *q, const client_facts *client, hc_err *err)
         return hc_err_set(err, HC_EINVAL, "a reason has at most %d octets", HC_LIMIT_REASON);
     if (client->status == HC_CLIENT_REVOKED)
         return hc_err_set(err, HC_EDENIED, "the client is revoked, and stays so");
+    if (client->status == HC_CLIENT_SUSPENDED)
+        return 0; /* the words of whoever was first stay */
     return hc_change_client_status(q->r, &actor, q->ask->client_id, HC_CLIENT_SUSPENDED, words,
                                    HC_REASON_NONE, err);
 }

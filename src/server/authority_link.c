@@ -4,10 +4,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "server/authority_message.h"
 
 #define PINS_MAX       4096
+#define PIN_AGAIN_MS   5000 /* an authority that could not write it says nothing */
 #define PACKETS_A_TURN 64
 
 static const char unavailable[] =
@@ -21,9 +23,11 @@ typedef struct waiting {
     struct waiting *next;
 } waiting;
 
+/* Kept until the authority says that it has dealt with it: the index tells of it once. */
 typedef struct pin {
     int64_t certificate_id;
     hc_cert *cert;
+    uint64_t sent_ms; /* 0: not to the authority that is there now */
     struct pin *next;
 } pin;
 
@@ -60,6 +64,15 @@ int hc_authority_link_new(hc_authority_link **out, hc_err *err)
     return 0;
 }
 
+static void forget_pin(hc_authority_link *l, pin **at)
+{
+    pin *p = *at;
+    *at = p->next;
+    l->pin_count--;
+    hc_cert_unref(p->cert);
+    hc_free(p);
+}
+
 void hc_authority_link_free(hc_authority_link *l)
 {
     if (!l)
@@ -69,12 +82,8 @@ void hc_authority_link_free(hc_authority_link *l)
         l->waiting = w->next;
         hc_free(w);
     }
-    while (l->pins) {
-        pin *p = l->pins;
-        l->pins = p->next;
-        hc_cert_unref(p->cert);
-        hc_free(p);
-    }
+    while (l->pins)
+        forget_pin(l, &l->pins);
     if (l->fd >= 0)
         (void)close(l->fd);
     (void)pthread_mutex_destroy(&l->lock);
@@ -109,12 +118,14 @@ static bool send_pin(hc_authority_link *l, int64_t certificate_id, const hc_cert
                                                   .text = hc_cert_der(cert)});
 }
 
-static void keep_pin(hc_authority_link *l, int64_t certificate_id, const hc_cert *cert)
+/* Where there is no room for it only the index may ask again. */
+static void keep_pin(hc_authority_link *l, int64_t certificate_id, const hc_cert *cert,
+                     uint64_t sent_ms)
 {
     pin *p = l->pin_count < PINS_MAX ? hc_alloc(sizeof *p) : NULL;
     if (!p)
         return;
-    *p = (pin){certificate_id, hc_cert_ref((hc_cert *)cert), l->pins};
+    *p = (pin){certificate_id, hc_cert_ref((hc_cert *)cert), sent_ms, l->pins};
     l->pins = p;
     l->pin_count++;
 }
@@ -122,20 +133,33 @@ static void keep_pin(hc_authority_link *l, int64_t certificate_id, const hc_cert
 void hc_authority_link_pin(hc_authority_link *l, int64_t certificate_id, const hc_cert *cert)
 {
     (void)pthread_mutex_lock(&l->lock);
-    if (!send_pin(l, certificate_id, cert))
-        keep_pin(l, certificate_id, cert);
+    bool sent = send_pin(l, certificate_id, cert);
+    keep_pin(l, certificate_id, cert, sent ? hc_clock_monotonic_ms() : 0);
     (void)pthread_mutex_unlock(&l->lock);
 }
 
 void hc_authority_link_retry(hc_authority_link *l)
 {
+    uint64_t now_ms = hc_clock_monotonic_ms();
     (void)pthread_mutex_lock(&l->lock);
-    while (l->pins && send_pin(l, l->pins->certificate_id, l->pins->cert)) {
-        pin *p = l->pins;
-        l->pins = p->next;
-        l->pin_count--;
-        hc_cert_unref(p->cert);
-        hc_free(p);
+    for (pin *p = l->pins; p; p = p->next) {
+        if (p->sent_ms && now_ms - p->sent_ms < PIN_AGAIN_MS)
+            continue;
+        if (!send_pin(l, p->certificate_id, p->cert))
+            break;
+        p->sent_ms = now_ms;
+    }
+    (void)pthread_mutex_unlock(&l->lock);
+}
+
+static void on_pinned(hc_authority_link *l, int64_t certificate_id)
+{
+    (void)pthread_mutex_lock(&l->lock);
+    for (pin **at = &l->pins; *at;) {
+        if ((*at)->certificate_id == certificate_id)
+            forget_pin(l, at);
+        else
+            at = &(*at)->next;
     }
     (void)pthread_mutex_unlock(&l->lock);
 }
@@ -230,6 +254,8 @@ static void drop(hc_authority_link *l)
     int fd = l->fd;
     l->waiting = NULL;
     l->fd = -1;
+    for (pin *p = l->pins; p; p = p->next)
+        p->sent_ms = 0;
     (void)pthread_mutex_unlock(&l->lock);
     close_watched(l, fd);
     while (w) {
@@ -239,21 +265,35 @@ static void drop(hc_authority_link *l)
     }
 }
 
-static bool receive(hc_authority_link *l)
+static void on_answer(hc_authority_link *l, const hc_authority_message *m)
+{
+    (void)pthread_mutex_lock(&l->lock);
+    waiting *w = take_waiting(l, m->token);
+    (void)pthread_mutex_unlock(&l->lock);
+    if (w)
+        post_answer(w, m->text);
+}
+
+static bool from_authority(hc_slice packet, hc_authority_message *out)
 {
     hc_err err = {0};
+    return packet.size &&
+           (packet.at[0] == HC_AUTHORITY_ANSWER || packet.at[0] == HC_AUTHORITY_PINNED) &&
+           hc_authority_decode(packet, out, NULL, &err) == 0;
+}
+
+static bool receive(hc_authority_link *l)
+{
     hc_authority_message m;
     /* This thread alone changes `fd`: no lock to read it. */
     ssize_t n = recv(l->fd, l->packet, sizeof l->packet, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return false;
-    if (n > 0 && l->packet[0] == HC_AUTHORITY_ANSWER &&
-        hc_authority_decode(hc_slice_of(l->packet, (size_t)n), &m, NULL, &err) == 0) {
-        (void)pthread_mutex_lock(&l->lock);
-        waiting *w = take_waiting(l, m.token);
-        (void)pthread_mutex_unlock(&l->lock);
-        if (w)
-            post_answer(w, m.text);
+    if (n > 0 && from_authority(hc_slice_of(l->packet, (size_t)n), &m)) {
+        if (m.type == HC_AUTHORITY_ANSWER)
+            on_answer(l, &m);
+        else
+            on_pinned(l, m.certificate_id);
         return true;
     }
     if (n > 0)

@@ -2,7 +2,8 @@
  * come back to the thread that asked.
  *
  * Without an authority (it died, and is being restarted) questions are answered with "unavailable"
- * at once, pins wait here, and what was seen waits in its batch. Nothing here blocks. */
+ * at once, and what was seen waits in its batch. Pins wait here until they are written. Nothing
+ * here blocks. */
 #ifndef HC_SERVER_AUTHORITY_LINK_H
 #define HC_SERVER_AUTHORITY_LINK_H
 
@@ -26,7 +27,8 @@ void hc_authority_link_ask(hc_authority_link *l, hc_loop *loop, uint64_t token, 
                            const uint8_t sha256[32], hc_slice question);
 /* Any thread. False where it could not be sent. */
 bool hc_authority_link_seen(hc_authority_link *l, const hc_seen *seen, size_t count);
-/* Any thread. What cannot be sent is kept, and tried again by hc_authority_link_retry. */
+/* Any thread. Kept, and sent again by hc_authority_link_retry, until an authority has dealt with
+ * it. */
 void hc_authority_link_pin(hc_authority_link *l, int64_t certificate_id, const hc_cert *cert);
 void hc_authority_link_retry(hc_authority_link *l);
 

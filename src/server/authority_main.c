@@ -21,6 +21,7 @@ typedef struct authority {
     hc_log log;
     hc_registry *r; /* NULL: it cannot be opened at the moment */
     bool troubled;  /* and said so */
+    bool unwritten; /* by what could not be written: that it can be read again is no news */
     hc_seen_batch *seen;
     uint64_t looked_ms;
     hc_seen pairs[HC_AUTHORITY_SEEN_MAX];
@@ -30,13 +31,16 @@ typedef struct authority {
 /* ---- the registry ---- */
 
 /* One line for the trouble, and one when it is over. */
-static void tell(authority *a, int rc, const hc_err *err)
+static void tell(authority *a, int rc, bool writing, const hc_err *err)
 {
+    if (rc == 0 && a->unwritten && !writing)
+        return;
     if (rc != 0 && !a->troubled)
         hc_log_text(&a->log, HC_LOG_ERROR, "the registry cannot be written: %s", err->text);
     else if (rc == 0 && a->troubled)
         hc_log_text(&a->log, HC_LOG_INFO, "the registry can be written again");
     a->troubled = rc != 0;
+    a->unwritten = rc != 0 && (writing || a->unwritten);
 }
 
 static int open_registry(authority *a, hc_err *err)
@@ -84,7 +88,7 @@ static bool write_seen(void *arg, const hc_seen *seen, size_t count)
         else
             hc_registry_rollback(a->r);
     }
-    tell(a, rc, &err);
+    tell(a, rc, true, &err);
     return rc == 0;
 }
 
@@ -97,29 +101,33 @@ static void look(authority *a)
         rc = look_at_it(a, &err);
     if (a->r && (rc == -HC_ENOENT || rc == -HC_EFORMAT))
         close_registry(a); /* gone or replaced */
-    if (!a->r)
-        rc = open_registry(a, &err);
-    tell(a, rc, &err);
+    if (!a->r && (rc = open_registry(a, &err)) == 0)
+        rc = look_at_it(a, &err); /* one that is damaged may well be opened */
+    tell(a, rc, false, &err);
     if (rc == 0)
         (void)hc_seen_flush(a->seen, HC_AUTHORITY_SEEN_MAX, write_seen, a);
 }
 
 /* ---- what the front asks for ---- */
 
+/* Blocks until the front takes it: it has a thread that does nothing else for long. */
+static bool say(const hc_authority_message *m)
+{
+    hc_buf packet = hc_buf_init(HC_AUTHORITY_PACKET_MAX);
+    bool said = hc_authority_encode(m, &packet) == 0 &&
+                send(HC_AUTHORITY_LINK_FD, packet.at, packet.size, MSG_NOSIGNAL) >= 0;
+    hc_buf_done(&packet);
+    return said;
+}
+
 static void answer(authority *a, const hc_authority_message *ask)
 {
-    hc_buf text = hc_buf_init(HC_LIMIT_ANSWER_BYTES), packet = hc_buf_init(HC_AUTHORITY_PACKET_MAX);
-    int rc = hc_authority_answer(a->r, ask, hc_clock_wall_ms(), &text);
-    if (rc == 0)
-        rc = hc_authority_encode(&(hc_authority_message){.type = HC_AUTHORITY_ANSWER,
-                                                         .token = ask->token,
-                                                         .text = hc_buf_slice(&text)},
-                                 &packet);
-    /* Blocks until the front takes it: it has a thread that does nothing else for long. */
-    if (rc != 0 || send(HC_AUTHORITY_LINK_FD, packet.at, packet.size, MSG_NOSIGNAL) < 0)
+    hc_buf text = hc_buf_init(HC_LIMIT_ANSWER_BYTES);
+    if (hc_authority_answer(a->r, ask, hc_clock_wall_ms(), &text) != 0 ||
+        !say(&(hc_authority_message){
+            .type = HC_AUTHORITY_ANSWER, .token = ask->token, .text = hc_buf_slice(&text)}))
         hc_log_text(&a->log, HC_LOG_ERROR, "an answer to a view is lost");
     hc_buf_done(&text);
-    hc_buf_done(&packet);
 }
 
 /* Times that are still to come would make a certificate look used for ever. */
@@ -134,29 +142,46 @@ static void note_seen(authority *a, const hc_authority_message *m)
     (void)hc_seen_flush(a->seen, HC_AUTHORITY_SEEN_MAX, write_seen, a);
 }
 
-/* Where it fails the front's index asks again as soon as it has read the row again. */
-static void pin(authority *a, const hc_authority_message *m)
+/* `never`: it is of no use to try again. */
+static int write_pin(authority *a, const hc_authority_message *m, bool *never, hc_err *err)
 {
-    hc_err err = {0};
     hc_cert *cert = NULL;
     hc_actor actor = {HC_SLICE_LITERAL("server"), hc_clock_wall_ms()};
-    int rc = a->r ? hc_cert_from_der(m->text, &cert, &err)
-                  : hc_err_set(&err, HC_EBUSY, "it cannot be opened");
+    int rc = hc_cert_from_der(m->text, &cert, err);
+    *never = rc == -HC_EFORMAT;
     if (rc == 0)
-        rc = hc_registry_begin(a->r, true, &err);
+        rc = hc_registry_begin(a->r, true, err);
     if (rc == 0) {
-        rc = hc_change_pin_certificate(a->r, &actor, m->certificate_id, cert, &err);
+        rc = hc_change_pin_certificate(a->r, &actor, m->certificate_id, cert, err);
+        *never = rc == -HC_EEXIST || rc == -HC_EINVAL || rc == -HC_ENOENT;
         if (rc == 0)
-            rc = hc_registry_commit(a->r, &err);
+            rc = hc_registry_commit(a->r, err);
         else
             hc_registry_rollback(a->r);
     }
     hc_cert_unref(cert);
-    if (rc != 0)
+    return rc;
+}
+
+/* What can never be written is dealt with too; of the rest the front hears nothing, and sends it
+ * again. */
+static void pin(authority *a, const hc_authority_message *m)
+{
+    hc_err err = {0};
+    if (!a->r)
+        return;
+    bool never = false;
+    int rc = write_pin(a, m, &never, &err);
+    if (never)
         hc_log_text(&a->log, HC_LOG_WARNING,
                     "the first certificate of a serial that was imported alone is not written to "
                     "the registry: %s",
                     err.text);
+    else
+        tell(a, rc, true, &err);
+    if (rc == 0 || never)
+        (void)say(&(hc_authority_message){.type = HC_AUTHORITY_PINNED,
+                                          .certificate_id = m->certificate_id});
 }
 
 static int obey(authority *a, hc_slice packet, hc_err *err)

@@ -59,6 +59,8 @@ int hc_authority_encode(const hc_authority_message *m, hc_buf *out)
         rc = add_pin(m, out);
     else if (rc == 0 && m->type == HC_AUTHORITY_ANSWER)
         rc = add_answer(m, out);
+    else if (rc == 0 && m->type == HC_AUTHORITY_PINNED)
+        rc = add_i64(out, m->certificate_id);
     else if (rc == 0)
         rc = -HC_EINVAL;
     if (rc != 0)
@@ -116,6 +118,8 @@ static bool read_payload(hc_cursor *c, hc_authority_message *out, hc_seen *seen)
                rest(c, HC_LIMIT_CERT_BYTES, &out->text);
     case HC_AUTHORITY_ANSWER:
         return hc_cursor_u64(c, &out->token) && rest(c, HC_LIMIT_ANSWER_BYTES, &out->text);
+    case HC_AUTHORITY_PINNED:
+        return read_i64(c, &out->certificate_id);
     default:
         return false;
     }

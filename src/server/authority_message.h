@@ -21,6 +21,7 @@ typedef enum hc_authority_type {
     HC_AUTHORITY_PIN = 3,  /* i64 certificate id, the certificate's DER */
     /* authority to front */
     HC_AUTHORITY_ANSWER = 16, /* u64 token, the answer (JSON) */
+    HC_AUTHORITY_PINNED = 17, /* i64 certificate id: its PIN is dealt with, for good */
 } hc_authority_type;
 
 typedef struct hc_authority_message {
@@ -28,7 +29,7 @@ typedef struct hc_authority_message {
     uint64_t token;         /* ASK, ANSWER */
     int64_t client_id;      /* ASK */
     const uint8_t *sha256;  /* ASK: 32 octets */
-    int64_t certificate_id; /* PIN */
+    int64_t certificate_id; /* PIN, PINNED */
     hc_slice text;          /* ASK, ANSWER: JSON; PIN: DER */
     const hc_seen *seen;    /* SEEN, encoding */
     size_t seen_count;

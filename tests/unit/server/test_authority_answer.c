@@ -139,18 +139,30 @@ static void a_view_sees_the_certificates_of_its_own_client_alone(void **state)
     json_decref(answer);
 }
 
+typedef struct found_client {
+    hc_client_status status;
+    char reason[64];
+} found_client;
+
 static int find_client(void *arg, const hc_client_row *row)
 {
-    *(hc_client_status *)arg = row->status;
+    found_client *c = arg;
+    c->status = row->status;
+    (void)snprintf(c->reason, sizeof c->reason, "%.*s", HC_SLICE_ARGS(row->reason));
     return 0;
+}
+
+static found_client client_of(const world *w, int64_t client)
+{
+    found_client found = {0};
+    hc_client_filter f = {.id = client};
+    assert_int_equal(w->r->engine->clients(w->r, &f, find_client, &found, NULL), 0);
+    return found;
 }
 
 static hc_client_status status_of(const world *w, int64_t client)
 {
-    hc_client_status found = 0;
-    hc_client_filter f = {.id = client};
-    assert_int_equal(w->r->engine->clients(w->r, &f, find_client, &found, NULL), 0);
-    return found;
+    return client_of(w, client).status;
 }
 
 static void a_view_suspends_its_own_client(void **state)
@@ -161,6 +173,47 @@ static void a_view_suspends_its_own_client(void **state)
     assert_int_equal(status_of(w, w->alice), HC_CLIENT_SUSPENDED);
     assert_int_equal(status_of(w, w->bob), HC_CLIENT_ACTIVE);
     expect_ok(ask_as(w->r, w->alice, w->certs[0], question)); /* again changes nothing */
+}
+
+static int64_t changes(const world *w)
+{
+    hc_registry_head head;
+    assert_int_equal(hc_registry_begin(w->r, false, NULL), 0);
+    assert_int_equal(w->r->engine->head(w->r, &head, NULL), 0);
+    hc_registry_rollback(w->r);
+    return head.seq;
+}
+
+static void who_is_suspended_stays_so_in_the_words_of_whoever_was_first(void **state)
+{
+    world *w = *state;
+    hc_actor a = {HC_SLICE_LITERAL("test"), NOW_MS};
+    assert_int_equal(hc_registry_begin(w->r, true, NULL), 0);
+    assert_int_equal(hc_change_client_status(w->r, &a, w->alice, HC_CLIENT_SUSPENDED,
+                                             HC_SLICE_LITERAL("under investigation"),
+                                             HC_REASON_NONE, NULL),
+                     0);
+    assert_int_equal(hc_registry_commit(w->r, NULL), 0);
+    int64_t before = changes(w);
+    expect_ok(ask_as(w->r, w->alice, w->certs[0], "{\"do\":\"suspend\",\"reason\":\"lunch\"}"));
+    assert_string_equal(client_of(w, w->alice).reason, "under investigation");
+    assert_int_equal(changes(w), before); /* nor can a view fill the audit with words */
+}
+
+static int fail_with_latin_1(hc_registry *r, bool write, hc_err *err)
+{
+    (void)r;
+    (void)write;
+    return hc_err_set(err, HC_EBUSY, "/srv/caf\xe9/registry.db: locked");
+}
+
+static void an_error_that_is_not_utf_8_is_answered_all_the_same(void **state)
+{
+    world *w = *state;
+    hc_registry_engine engine = *w->r->engine;
+    hc_registry broken = {.engine = &engine};
+    engine.begin = fail_with_latin_1;
+    expect_code(ask_as(&broken, w->alice, w->certs[0], "{\"do\":\"suspend\"}"), "unavailable");
 }
 
 static void a_revoked_client_is_not_made_a_suspended_one(void **state)
@@ -301,6 +354,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(a_view_sees_the_certificates_of_its_own_client_alone),
         CASE(a_view_suspends_its_own_client),
+        CASE(who_is_suspended_stays_so_in_the_words_of_whoever_was_first),
+        CASE(an_error_that_is_not_utf_8_is_answered_all_the_same),
         CASE(a_revoked_client_is_not_made_a_suspended_one),
         CASE(a_view_revokes_a_certificate_of_its_own_client_and_of_no_other),
         CASE(what_is_no_question_is_invalid),
