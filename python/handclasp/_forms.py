@@ -233,6 +233,14 @@ class Form:
             found = replace(found, chain=self._read_chain(chain))
         return found
 
+    def variable_texts(self, environ: Mapping[str, object]) -> tuple[str | None, ...]:
+        """All that `read_variables` reads."""
+        names = [*self.variables, self.verify_variable]
+        if self.chain_variable:
+            names += [f"{self.chain_variable}{n}" for n in range(CHAIN_MAX)]
+        values = [environ.get(name) for name in names]
+        return tuple([value if isinstance(value, str) else None for value in values])
+
     def read_variables(self, environ: Mapping[str, object]) -> Handed | None:
         """The same from server variables."""
         found: Handed | None = None

@@ -21,17 +21,18 @@ import json
 import logging
 import os
 import re
-import threading
+import socket
 import time
+import weakref
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from handclasp import _door, _environ
 from handclasp._forms import FORMS, Form, Handed, Unreadable
 from handclasp.certificate import Certificate
-from handclasp.client import Client
+from handclasp.client import Client, RegistryUnavailable
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -40,31 +41,55 @@ __all__ = ["ForwardedClientCertificate"]
 
 _log = logging.getLogger("handclasp.forwarded")
 
-#: What an environ may hold that looks like an identity, of whatever terminator; names in the
-#: spelling of PEP 3333, which is one for all cases and for `_` and `-`.
+#: What an environ may hold that looks like an identity, of whatever terminator or server: beginnings
+#: of names, in which every character that is no letter or digit is "_".
 _SUSPICIOUS = (
     "REMOTE_USER",
     "AUTH_TYPE",
     "SSL_CLIENT_",
     "X_SSL_",
-    "handclasp.",
+    "CERT_",  # IIS
+    "HTTPS_CC",  # uWSGI
+    "HTTPS_DN",
+    "REDIRECT_REMOTE_USER",
+    "REDIRECT_SSL_CLIENT_",
+    "HANDCLASP_",
     "HTTP_SSL_",
     "HTTP_X_SSL_",
+    "HTTP_REMOTE_USER",
+    "HTTP_AUTH_TYPE",
     "HTTP_CLIENT_CERT",
     "HTTP_X_CLIENT_CERT",
+    "HTTP_X_CLIENT_DN",
+    "HTTP_X_CLIENT_VERIFY",
+    "HTTP_X_TLS_CLIENT_",
+    "HTTP_X_MTLS_",
     "HTTP_X_FORWARDED_CLIENT_CERT",
     "HTTP_X_FORWARDED_TLS_CLIENT_CERT",
     "HTTP_X_AMZN_MTLS_",
     "HTTP_X_ARR_CLIENTCERT",
     "HTTP_CF_CLIENT_CERT",
     "HTTP_CF_CERT_",
+    "HTTP_CLOUDFRONT_VIEWER_CERT",
     "HTTP_HANDCLASP",
 )
+_NO_NAME = re.compile("[^A-Z0-9]")
+#: A list of addresses with nothing that two readers could take for different ones, as quotes.
+_ADDRESSES = re.compile(r"[0-9a-fA-F.:,\[\] ]*", re.ASCII)
 #: Servers that put the client's address, and not their peer's, into REMOTE_ADDR.
 _ADDRESS_IS_THE_CLIENTS = ("mod_wsgi.version", "uwsgi.version")
+#: Servers that hand over the connection itself, which knows its peer whatever REMOTE_ADDR has become.
+_SOCKETS = ("gunicorn.socket", "werkzeug.socket")
 _RETRY_AFTER_S = 5
 _REMEMBERED = 4096
+_REMEMBERED_CHARACTERS = 32 << 20
+_STRANGERS_REMEMBERED = 256
 _LOOK_AGAIN_S = 1.0
+_MAX_AGE_S = (1, 86400)  # as --registry-max-age
+#: Verdicts about a certificate that a CA of ours signed.
+_OF_OUR_CAS = frozenset(
+    ("ok", "not-in-registry", "record-mismatch", "suspended", "revoked", "registry-unavailable", "expired")
+)
 
 Mode = Literal["request", "optional", "required"]
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -72,6 +97,10 @@ _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 def _in_environ(header: str) -> str:
     return "HTTP_" + header.upper().replace("-", "_")
+
+
+def _plain(name: str) -> str:
+    return _NO_NAME.sub("_", name.upper())
 
 
 class _Trusted:
@@ -110,16 +139,16 @@ class _Trusted:
         return self.variables or (self.anybody and not _address_is_the_peers(environ))
 
     def believes_headers(self, environ: WSGIEnvironment) -> bool:
-        orig = environ.get("werkzeug.proxy_fix.orig")
-        source = orig if isinstance(orig, dict) else environ
-        address = source.get("REMOTE_ADDR")
-        peers = _address_is_the_peers(environ)
+        if not self.anybody:
+            return False
+        address = _peer(environ)
         if not address:
-            return self.unix and peers and address == ""
+            return self.unix and address == ""
+        peers = _address_is_the_peers(environ)
         key = f"{address} {peers}"
         known = self._seen.get(key)
         if known is None:
-            known = self._contains(str(address), self.networks if peers else self.certain)
+            known = self._contains(address, self.networks if peers else self.certain)
             if len(self._seen) >= _REMEMBERED:
                 self._seen.clear()
             self._seen[key] = known
@@ -139,6 +168,36 @@ def _address_is_the_peers(environ: WSGIEnvironment) -> bool:
     return not any(name in environ for name in _ADDRESS_IS_THE_CLIENTS)
 
 
+def _peer(environ: WSGIEnvironment) -> str | None:
+    """The address of who is connected; "" on a unix socket, None where that is not known."""
+    for name in _SOCKETS:
+        connection = environ.get(name)
+        if connection is not None:
+            return _peer_of(connection)
+    orig = environ.get("werkzeug.proxy_fix.orig")
+    if not isinstance(orig, dict):
+        address = environ.get("REMOTE_ADDR")
+    else:
+        # A second ProxyFix writes there what the first one took from a header: the peer is not known.
+        address = orig.get("REMOTE_ADDR")
+        named = str(environ.get("HTTP_X_FORWARDED_FOR", ""))
+        if not _ADDRESSES.fullmatch(named) or address in [one.strip() for one in named.split(",")]:
+            return None
+    if address == "" and not _address_is_the_peers(environ):
+        return None
+    return address if isinstance(address, str) else None
+
+
+def _peer_of(connection: socket.socket) -> str | None:
+    try:
+        name = connection.getpeername()
+    except OSError:  # it has gone
+        return None
+    if connection.family == socket.AF_UNIX:
+        return ""
+    return str(name[0]) if isinstance(name, tuple) else None
+
+
 class _Files:
     """CA certificates and revocation lists, read anew when they have changed."""
 
@@ -146,7 +205,6 @@ class _Files:
         self.ca_certs, self.crl = ca_certs, crl
         self.state = self._state()
         self.looked = time.monotonic()
-        self._lock = threading.Lock()
 
     @staticmethod
     def _read(paths: Sequence[str]) -> list[tuple[str, bytes]]:
@@ -166,18 +224,37 @@ class _Files:
         return found
 
     def changed(self) -> bool:
-        """At most once a second, and for one thread alone, true where a file is another one now."""
+        """At most once a second, true where a file is another one now. Two threads may be told so."""
         now = time.monotonic()
-        if now - self.looked < _LOOK_AGAIN_S or not self._lock.acquire(blocking=False):
+        if now - self.looked < _LOOK_AGAIN_S:
             return False
-        try:
-            self.looked = now
-            state = self._state()
-            changed = state != self.state
-            self.state = state
-            return changed
-        finally:
-            self._lock.release()
+        self.looked = now
+        state = self._state()
+        changed = state != self.state
+        self.state = state
+        return changed
+
+
+Key = tuple[str | None, ...]
+
+
+class _Memory:
+    """What was made of texts that were handed over, bounded in their number and size. Threads may
+    forget, and never mistake."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._seen: dict[Key, _Seen] = {}
+        self._characters = 0
+        self.get = self._seen.get
+
+    def put(self, key: Key, seen: _Seen) -> None:
+        size = sum([len(text) for text in key if text])
+        if len(self._seen) >= self._most or self._characters + size > _REMEMBERED_CHARACTERS:
+            self._seen.clear()
+            self._characters = 0
+        self._characters += size
+        self._seen[key] = seen
 
 
 @dataclass(slots=True)
@@ -186,6 +263,7 @@ class _Seen:
 
     caller: _door.Caller
     certificate: Certificate
+    key: Key | None  # where it is not remembered yet
     known: tuple[_door.Answer, Client | None] | None = None  # whole or not at all: threads share it
     logged: str = _environ.OK  # the last verdict
 
@@ -195,15 +273,15 @@ class _Paths:
     ca_certs: list[str]
     crl: list[str]
     registry: str | None
-    base: str | None = field(default=None)
+    base: str
 
 
 def _as_list(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None) -> list[str]:
     if paths is None:
         return []
     if isinstance(paths, (str, os.PathLike)):
-        return [os.fspath(paths)]
-    return [os.fspath(path) for path in paths]
+        return [os.path.abspath(paths)]
+    return [os.path.abspath(path) for path in paths]
 
 
 def _registry_of_state(state: str) -> str:
@@ -233,7 +311,28 @@ def _resolve(state: str | None, ca_certs: list[str], crl: list[str], registry: s
         raise ValueError("ca_certs= (or state=) must name the CAs of your clients")
     if registry is None:
         raise ValueError("registry= must name the clients' records, or be 'none' where the CAs alone decide")
-    return _Paths(ca_certs, crl, None if registry == "none" else registry, state)
+    # Not of where the process is by the time that it asks.
+    base = os.path.abspath(state if state is not None else ".")
+    return _Paths(ca_certs, crl, None if registry == "none" else registry, base)
+
+
+def _max_age_ms(seconds: float) -> int:
+    if not _MAX_AGE_S[0] <= seconds <= _MAX_AGE_S[1]:  # nor is nan
+        raise ValueError(f"registry_max_age: {seconds!r} is not from {_MAX_AGE_S[0]} to {_MAX_AGE_S[1]} seconds")
+    return int(seconds * 1000)
+
+
+class _NoAuthority:
+    """Whom a client's questions go to: nobody. The registry is open for reading alone."""
+
+    def ask(self, client: Client, question: bytes, /) -> bytes:
+        raise RegistryUnavailable(
+            f"nothing is asked or changed about {client.name!r} from here: behind another server's TLS the registry "
+            "is read alone. `handclasp client` changes it, and `handclasp serve` lets a view do so"
+        )
+
+
+_NO_AUTHORITY = _NoAuthority()
 
 
 class ForwardedClientCertificate:
@@ -252,12 +351,14 @@ class ForwardedClientCertificate:
         ca_certs: files with the CAs of the clients, PEM.
         crl: files with their revocation lists.
         registry: URL of the clients' records, "sqlite:PATH"; "none": the CAs alone decide. Opened
-            for reading, followed by a thread.
+            for reading, followed by a thread of each process from its first certificate on. Who was
+            imported as a serial alone becomes the first certificate that fits, for as long as this
+            process lives: nothing is written.
         state: a state folder, in the place of those that are not given: ca/ca.pem and what its
             handclasp.yaml says of the registry.
         unknown: "refuse" or "admit" who is not in the registry.
         registry_max_age: seconds that records are believed for while the registry cannot be read;
-            after that a client is answered 503.
+            after that a client is answered 503. 1 to 86400.
         client_cert: "request": whatever comes, the application decides, by @client_required or
             `handclasp.verdict`. "optional": a certificate that is refused is answered 403.
             "required": so is none at all.
@@ -295,7 +396,7 @@ class ForwardedClientCertificate:
         self._form: Form = FORMS[form].renamed(header, verify_header, chain_header)
         self._keys = {name: _in_environ(name) for name in self._form.headers()}
         self._innocent = {"wsgi.input"}  # names that were looked at before
-        self._suspicious = (*_SUSPICIOUS, *self._keys.values())
+        self._suspicious = (*_SUSPICIOUS, *map(_plain, self._keys.values()))
         self._trusted = _Trusted(trusted)
         self._mode = client_cert
         folder = os.fspath(state) if state is not None else None
@@ -306,10 +407,13 @@ class ForwardedClientCertificate:
             registry=paths.registry,
             base=paths.base,
             admit_unknown=unknown == "admit",
-            max_age_ms=int(registry_max_age * 1000),
+            max_age_ms=_max_age_ms(registry_max_age),
             report=_report,
         )
-        self._seen: dict[tuple[str | None, ...] | Handed, _Seen] = {}
+        # The thread is to end before the libraries that it uses do: with us, or with the interpreter.
+        weakref.finalize(self, self._door.close)
+        # Whoever made a certificate for himself cannot push out who is known.
+        self._known, self._strangers = _Memory(_REMEMBERED), _Memory(_STRANGERS_REMEMBERED)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
@@ -328,22 +432,25 @@ class ForwardedClientCertificate:
     # ---- what was handed over
 
     def _handed_over(self, environ: WSGIEnvironment) -> _Seen | None:
+        by_variables = by_headers = None
         if self._form.variables and self._trusted.believes_variables(environ):
-            handed = self._form.read_variables(environ)
-            if handed is not None:
-                return self._known(handed, lambda: handed)
-        if not self._trusted.believes_headers(environ):
-            return None
-        texts = tuple([environ.get(key) for key in self._keys.values()])
-        if not any(texts):
-            return None
-        return self._known(texts, lambda: self._form.read(self._header_of(environ)))
+            texts = self._form.variable_texts(environ)
+            if any(texts):
+                by_variables = self._seen("variables", texts, lambda: self._form.read_variables(environ))
+        if self._trusted.believes_headers(environ):
+            texts = tuple([environ.get(key) for key in self._keys.values()])
+            if any(texts):
+                by_headers = self._seen("headers", texts, lambda: self._form.read(self._header_of(environ)))
+        if by_variables and by_headers and by_variables.certificate.der != by_headers.certificate.der:
+            raise Unreadable("a header names another certificate than the server's variables")
+        return by_variables or by_headers
 
     def _header_of(self, environ: WSGIEnvironment) -> Callable[[str], str | None]:
         return lambda name: environ.get(self._keys[name])
 
-    def _known(self, key: tuple[str | None, ...] | Handed, read: Callable[[], Handed | None]) -> _Seen | None:
-        seen = self._seen.get(key)
+    def _seen(self, place: str, texts: Key, read: Callable[[], Handed | None]) -> _Seen | None:
+        key = (place, *texts)  # all that `read` reads
+        seen = self._known.get(key) or self._strangers.get(key)
         if seen is not None:
             return seen
         handed = read()
@@ -353,17 +460,13 @@ class ForwardedClientCertificate:
             caller = self._door.caller(handed.leaf, handed.chain)
         except ValueError as problem:
             raise Unreadable(f"what was handed over is no certificate: {problem}") from None
-        seen = _Seen(caller, Certificate(handed.leaf, handed.chain, caller.variables))
-        if len(self._seen) >= _REMEMBERED:
-            self._seen.clear()
-        self._seen[key] = seen
-        return seen
+        return _Seen(caller, Certificate(handed.leaf, handed.chain, caller.variables), key)
 
     def _strip(self, environ: WSGIEnvironment) -> None:
         innocent = self._innocent
         found = [key for key in environ if key not in innocent]
         for key in found:
-            if key.startswith(self._suspicious):
+            if _plain(key).startswith(self._suspicious):
                 del environ[key]
             elif len(innocent) < _REMEMBERED and len(key) < 100:
                 innocent.add(key)
@@ -382,7 +485,10 @@ class ForwardedClientCertificate:
         verdict, error, depth, detail, verify, days_left, record = answer
         known = seen.known
         if known is None or known[0] is not answer:
-            known = seen.known = (answer, _client_of(record))
+            known = seen.known = (answer, Client._of(_NO_AUTHORITY, *record) if record else None)
+            if seen.key is not None:
+                (self._known if verdict in _OF_OUR_CAS else self._strangers).put(seen.key, seen)
+                seen.key = None
         environ.update(seen.caller.variables)
         environ["SSL_CLIENT_VERIFY"] = verify
         environ["SSL_CLIENT_V_REMAIN"] = str(days_left)
@@ -415,13 +521,6 @@ class ForwardedClientCertificate:
         if absent:
             _log_refusal(environ, verdict, "")
         return _problem(start_response, "403 Forbidden", environ)
-
-
-def _client_of(record: tuple[str, str, str] | None) -> Client | None:
-    if record is None:
-        return None
-    name, roles, attributes = record
-    return Client(name, roles.split(), json.loads(attributes) if attributes else {})
 
 
 def _nobody(environ: WSGIEnvironment) -> str:

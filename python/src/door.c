@@ -3,11 +3,16 @@
  *
  * A module of its own, so that the workers of `handclasp serve` load no database library. A Door is
  * CAs, CRLs and a registry that is followed by a thread; a Caller is one certificate that was
- * handed over, with what is known of it. Everything is called with the GIL held; the places that
- * give it up are marked "GIL:". Threads do not survive fork: trust and follower are made anew in
- * each process, at its first question. */
+ * handed over, with what is known of it. Everything is called with the GIL held and keeps it; the
+ * places that give it up are marked "GIL:". The follower's thread runs no Python: it could be asked
+ * to while the interpreter ends, or from another interpreter's threads. It does not survive fork,
+ * so each process starts one of its own at its first question; the trust is inherited, since nobody
+ * who forks with the GIL held finds it in use. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -17,28 +22,25 @@
 #include "identity/trust.h"
 #include "registry/follower.h"
 
-typedef struct sources {
-    hc_trust_source *at;
-    size_t count;
-    PyObject *kept; /* the list that the bytes are in */
-} sources;
-
 typedef struct door {
-    PyObject_HEAD sources cas, crls;
-    char *registry, *base; /* NULL: none */
+    PyObject_HEAD char *registry, *base; /* NULL: none */
     bool admit_unknown;
     uint64_t max_age_ms;
-    PyObject *report; /* called with a text, or None when it is over; from a thread */
-    uint64_t generation;
+    PyObject *report;    /* called with a text, or None when it is over; NULL: nobody */
+    uint64_t generation; /* of `trust` */
     hc_trust *trust;
     hc_follower *follower;
-    pid_t pid; /* of the process that the two are of */
+    pid_t pid;            /* of the process that the follower is of; 0: none */
+    pid_t starting;       /* of the process in which a thread starts one; 0: none */
+    _Atomic(char *) news; /* the follower's last report, ours to free; "": over; NULL: was told */
 } door;
 
 typedef struct caller {
-    PyObject_HEAD hc_principal *principal;
+    PyObject_HEAD door *owner;
+    hc_principal *principal;
     PyObject *variables;
     hc_verdict chain, verdict;
+    const hc_follower *follower; /* whom `verdict` rests on */
     int64_t days_left;
     PyObject *answer; /* for the verdict as it stands; NULL: none yet */
 } caller;
@@ -79,6 +81,7 @@ static void caller_free(PyObject *self)
     hc_principal_unref(c->principal);
     Py_XDECREF(c->variables);
     Py_XDECREF(c->answer);
+    Py_XDECREF(c->owner);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -155,6 +158,7 @@ static PyObject *door_caller(PyObject *self, PyObject *args)
     caller *c = state ? (caller *)state->caller_type->tp_alloc(state->caller_type, 0) : NULL;
     if (!c)
         return NULL;
+    c->owner = (door *)Py_NewRef(self);
     c->variables = PyDict_New();
     if (!c->variables)
         goto out;
@@ -169,205 +173,212 @@ out:
 
 /* ---- the door ---- */
 
-static void sources_done(sources *s)
+/* [(name, bytes), …]. What `out` says is in `list`, which must stay as it is. */
+static int read_sources(PyObject *list, hc_trust_source **out, size_t *count)
 {
-    hc_free(s->at);
-    Py_CLEAR(s->kept);
-    *s = (sources){0};
-}
-
-/* [(name, bytes), …]; the list is copied, its members are immutable. */
-static int take_sources(PyObject *list, sources *out)
-{
-    PyObject *kept = PySequence_List(list);
-    if (!kept)
-        return -1;
-    size_t count = (size_t)PyList_GET_SIZE(kept);
-    hc_trust_source *at = hc_alloc_zero(count ? count : 1, sizeof *at);
+    Py_ssize_t size = PyList_GET_SIZE(list);
+    hc_trust_source *at = hc_alloc_zero(size ? (size_t)size : 1, sizeof *at);
     if (!at) {
-        Py_DECREF(kept);
         (void)PyErr_NoMemory();
         return -1;
     }
-    for (size_t i = 0; i < count; i++) {
-        const char *name;
-        const char *bytes;
-        Py_ssize_t size;
-        PyObject *item = PyList_GET_ITEM(kept, (Py_ssize_t)i);
-        if (!PyTuple_Check(item) || !PyArg_ParseTuple(item, "sy#", &name, &bytes, &size)) {
-            if (!PyErr_Occurred())
-                PyErr_SetString(PyExc_TypeError, "a source is a tuple of a name and bytes");
+    for (Py_ssize_t i = 0; i < size; i++) {
+        const char *name, *bytes;
+        Py_ssize_t length;
+        PyObject *item = PyList_GET_ITEM(list, i);
+        if (!PyTuple_Check(item)) {
+            PyErr_SetString(PyExc_TypeError, "a source is a tuple of a name and bytes");
             hc_free(at);
-            Py_DECREF(kept);
             return -1;
         }
-        at[i] = (hc_trust_source){name, hc_slice_of(bytes, (size_t)size)};
+        if (!PyArg_ParseTuple(item, "sy#", &name, &bytes, &length)) {
+            hc_free(at);
+            return -1;
+        }
+        at[i] = (hc_trust_source){name, hc_slice_of(bytes, (size_t)length)};
     }
-    *out = (sources){at, count, kept};
+    *out = at;
+    *count = (size_t)size;
     return 0;
 }
 
-static int load_trust(door *d, const sources *cas, const sources *crls, hc_err *err)
+static int load_trust(door *d, PyObject *cas, PyObject *crls)
 {
+    hc_err err = {0};
     hc_trust *trust = NULL;
-    hc_trust_config config = {.cas = cas->at,
-                              .ca_count = cas->count,
-                              .crls = crls->at,
-                              .crl_count = crls->count,
-                              .generation = ++d->generation,
+    hc_trust_source *ca_sources = NULL, *crl_sources = NULL;
+    size_t ca_count, crl_count;
+    int rc = -1;
+    if (read_sources(cas, &ca_sources, &ca_count) < 0 ||
+        read_sources(crls, &crl_sources, &crl_count) < 0)
+        goto out;
+    hc_trust_config config = {.cas = ca_sources,
+                              .ca_count = ca_count,
+                              .crls = crl_sources,
+                              .crl_count = crl_count,
+                              .generation = d->generation + 1,
                               .now_s = hc_clock_wall_s()};
-    int rc = hc_trust_load(&config, &trust, err);
-    if (rc != 0)
-        return rc;
+    rc = hc_trust_load(&config, &trust, &err);
+    if (rc != 0) {
+        raise_err(&err);
+        goto out;
+    }
     hc_trust_unref(d->trust);
     d->trust = trust;
-    return 0;
-}
-
-/* On the follower's thread. */
-static void on_report(void *arg, const char *problem)
-{
-    door *d = arg;
-    /* GIL: taken here. Not while the interpreter ends: it would not be given any more. */
-    if (!Py_IsInitialized())
-        return;
-    PyGILState_STATE gil = PyGILState_Ensure();
-    PyObject *result = problem ? PyObject_CallFunction(d->report, "s", problem)
-                               : PyObject_CallFunction(d->report, "O", Py_None);
-    if (!result)
-        PyErr_WriteUnraisable(d->report);
-    Py_XDECREF(result);
-    PyGILState_Release(gil);
-}
-
-static int start_follower(door *d, hc_err *err)
-{
-    hc_follower *follower = NULL;
-    hc_follower_config config = {.url = d->registry,
-                                 .base = d->base,
-                                 .max_age_ms = d->max_age_ms,
-                                 .arg = d,
-                                 .report = d->report ? on_report : NULL};
-    int rc;
-    /* GIL: a registry of a million certificates takes a second to load. */
-    Py_BEGIN_ALLOW_THREADS rc = hc_follower_start(&config, false, &follower, err);
-    Py_END_ALLOW_THREADS if (rc == 0 && d->follower && d->pid == getpid())
-    {
-        /* Another thread was faster. */
-        Py_BEGIN_ALLOW_THREADS hc_follower_stop(follower);
-        Py_END_ALLOW_THREADS
-    }
-    else if (rc == 0)
-    {
-        d->follower = follower;
-    }
-    return rc;
-}
-
-/* What a fork left behind is not touched: its locks may be held by threads that are gone. */
-static int open_here(door *d, hc_err *err)
-{
-    pid_t here = getpid();
-    if (d->pid == here)
-        return 0;
-    d->trust = NULL;
-    d->follower = NULL;
-    int rc = load_trust(d, &d->cas, &d->crls, err);
-    if (rc == 0 && d->registry)
-        rc = start_follower(d, err);
-    if (rc == 0)
-        d->pid = here;
+    d->generation++;
+out:
+    hc_free(ca_sources);
+    hc_free(crl_sources);
     return rc;
 }
 
 static PyObject *door_load(PyObject *self, PyObject *args)
 {
-    door *d = (door *)self;
-    PyObject *ca_list, *crl_list;
-    sources cas = {0}, crls = {0};
-    hc_err err = {0};
-    if (!PyArg_ParseTuple(args, "OO", &ca_list, &crl_list) || take_sources(ca_list, &cas) < 0)
+    PyObject *cas, *crls;
+    if (!PyArg_ParseTuple(args, "O!O!", &PyList_Type, &cas, &PyList_Type, &crls) ||
+        load_trust((door *)self, cas, crls) < 0)
         return NULL;
-    if (take_sources(crl_list, &crls) < 0) {
-        sources_done(&cas);
-        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* On the follower's thread: no Python here. */
+static void on_report(void *arg, const char *problem)
+{
+    door *d = arg;
+    hc_free(atomic_exchange(&d->news, hc_strdup(problem ? problem : "")));
+}
+
+static void tell_news(door *d)
+{
+    if (!d->report || !atomic_load_explicit(&d->news, memory_order_relaxed))
+        return;
+    char *text = atomic_exchange(&d->news, NULL);
+    if (!text)
+        return;
+    PyObject *said = *text ? PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace")
+                           : Py_NewRef(Py_None);
+    hc_free(text);
+    PyObject *result = said ? PyObject_CallOneArg(d->report, said) : NULL;
+    if (!result)
+        PyErr_WriteUnraisable(d->report);
+    Py_XDECREF(result);
+    Py_XDECREF(said);
+}
+
+static int start_follower(door *d, hc_follower **out, hc_err *err)
+{
+    hc_follower_config config = {.url = d->registry,
+                                 .base = d->base,
+                                 .max_age_ms = d->max_age_ms,
+                                 .arg = d,
+                                 .report = on_report};
+    sigset_t all, before;
+    int rc;
+    (void)sigfillset(&all);
+    /* GIL: a registry of a million certificates takes a second to load. Signals are for the threads
+     * of the server that we are in. */
+    Py_BEGIN_ALLOW_THREADS;
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    rc = hc_follower_start(&config, false, out, err);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    Py_END_ALLOW_THREADS;
+    return rc;
+}
+
+/* A follower of this process. What a fork left behind is not touched: its locks may be held by
+ * threads that are gone. */
+static int follow_here(door *d, hc_err *err)
+{
+    pid_t here = getpid();
+    if (!d->registry || d->pid == here)
+        return 0;
+    while (d->starting == here) {
+        /* GIL: the thread that starts it needs it to say so. No lock, which a fork could leave
+         * taken. */
+        Py_BEGIN_ALLOW_THREADS;
+        (void)nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+        Py_END_ALLOW_THREADS;
     }
-    int rc = load_trust(d, &cas, &crls, &err);
-    if (rc != 0) {
-        sources_done(&cas);
-        sources_done(&crls);
-        raise_err(&err);
-        return NULL;
-    }
-    sources_done(&d->cas);
-    sources_done(&d->crls);
-    d->cas = cas;
-    d->crls = crls;
+    if (d->pid == here)
+        return 0;
+    d->starting = here;
+    d->follower = NULL;
+    int rc = start_follower(d, &d->follower, err);
+    d->starting = 0;
+    if (rc == 0)
+        d->pid = here;
+    return rc;
+}
+
+static void stop_follower(door *d)
+{
+    hc_follower *follower = d->pid == getpid() ? d->follower : NULL;
+    if (!follower)
+        return;
+    d->follower = NULL;
+    d->pid = 0;
+    /* GIL: it may be reading the database. */
+    Py_BEGIN_ALLOW_THREADS;
+    hc_follower_stop(follower);
+    Py_END_ALLOW_THREADS;
+}
+
+static PyObject *door_close(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    stop_follower((door *)self);
     Py_RETURN_NONE;
 }
 
 static int copy_text(const char *text, char **out)
 {
-    size_t size = text ? strlen(text) + 1 : 0;
     if (!text)
         return 0;
-    *out = hc_alloc(size);
-    if (!*out) {
+    *out = hc_strdup(text);
+    if (!*out)
         (void)PyErr_NoMemory();
-        return -1;
-    }
-    memcpy(*out, text, size);
-    return 0;
+    return *out ? 0 : -1;
 }
 
-static int door_init(PyObject *self, PyObject *args, PyObject *names)
+static PyObject *door_new(PyTypeObject *type, PyObject *args, PyObject *names)
 {
     static char *keywords[] = {"cas",           "crls",       "registry", "base",
                                "admit_unknown", "max_age_ms", "report",   NULL};
-    door *d = (door *)self;
-    PyObject *cas, *crls, *report = NULL;
+    PyObject *cas, *crls, *report = Py_None;
     const char *registry = NULL, *base = NULL;
     int admit_unknown = 0;
-    unsigned long long max_age_ms = HC_REGISTRY_MAX_AGE_MS_DEFAULT;
+    unsigned long max_age_ms = HC_REGISTRY_MAX_AGE_MS_DEFAULT;
     hc_err err = {0};
-    if (d->generation) {
-        PyErr_SetString(PyExc_RuntimeError, "a door is made once");
-        return -1;
-    }
-    if (!PyArg_ParseTupleAndKeywords(args, names, "OO|$zzpKO", keywords, &cas, &crls, &registry,
-                                     &base, &admit_unknown, &max_age_ms, &report))
-        return -1;
+    if (!PyArg_ParseTupleAndKeywords(args, names, "O!O!|$zzpkO", keywords, &PyList_Type, &cas,
+                                     &PyList_Type, &crls, &registry, &base, &admit_unknown,
+                                     &max_age_ms, &report))
+        return NULL;
     if (registry && hc_registry_check_url(registry, &err) != 0) {
         raise_err(&err);
-        return -1;
+        return NULL;
     }
+    door *d = (door *)type->tp_alloc(type, 0);
+    if (!d)
+        return NULL;
+    atomic_init(&d->news, NULL);
     d->admit_unknown = admit_unknown;
     d->max_age_ms = max_age_ms;
-    d->report = report && report != Py_None ? Py_NewRef(report) : NULL;
+    d->report = report != Py_None ? Py_NewRef(report) : NULL;
     if (copy_text(registry, &d->registry) < 0 || copy_text(base, &d->base) < 0 ||
-        take_sources(cas, &d->cas) < 0 || take_sources(crls, &d->crls) < 0)
-        return -1;
-    /* A mistake shows at once; the thread is left to the process that asks. */
-    if (load_trust(d, &d->cas, &d->crls, &err) != 0) {
-        raise_err(&err);
-        return -1;
+        load_trust(d, cas, crls) < 0) {
+        Py_DECREF(d);
+        return NULL;
     }
-    return 0;
+    return (PyObject *)d;
 }
 
 static void door_free(PyObject *self)
 {
     door *d = (door *)self;
     PyTypeObject *type = Py_TYPE(self);
-    if (d->pid == getpid()) {
-        /* GIL: the thread that ends may be waiting for it. */
-        Py_BEGIN_ALLOW_THREADS hc_follower_stop(d->follower);
-        Py_END_ALLOW_THREADS
-    }
-    if (d->pid == 0 || d->pid == getpid())
-        hc_trust_unref(d->trust);
-    sources_done(&d->cas);
-    sources_done(&d->crls);
+    stop_follower(d);
+    hc_free(atomic_exchange(&d->news, NULL));
+    hc_trust_unref(d->trust);
     Py_XDECREF(d->report);
     hc_free(d->registry);
     hc_free(d->base);
@@ -396,16 +407,63 @@ static PyObject *client_tuple(const hc_record *r)
     return out;
 }
 
-static PyObject *answer_of(const caller *c, const hc_record *record)
+static PyObject *answer_of(const hc_verdict *v, int64_t days_left, const hc_record *record)
 {
     char room[HC_VERDICT_TEXT_BYTES];
-    const hc_verdict *v = &c->verdict;
     hc_slice verify = hc_verdict_client_verify(v, room);
     PyObject *client = client_tuple(record);
     return client ? Py_BuildValue("(siiss#LN)", hc_verdict_name(v->code), v->error, v->depth,
                                   v->detail, (const char *)verify.at, (Py_ssize_t)verify.size,
-                                  (long long)c->days_left, client)
+                                  (long long)days_left, client)
                   : NULL;
+}
+
+/* Nothing that could let another thread run comes between the lookup and what is decided by it, nor
+ * between the members of `c` that belong together. */
+static PyObject *decide(door *d, caller *c, int64_t now_s, int64_t days)
+{
+    hc_err err = {0};
+    hc_record *record = NULL;
+    int64_t certificate_id;
+    hc_verdict chain = c->chain;
+    if (d->registry && !d->follower) {
+        PyErr_SetString(PyExc_RuntimeError, "the registry is not followed");
+        return NULL;
+    }
+    if (!hc_verdict_holds(&chain, d->generation, 0, now_s) &&
+        hc_principal_decide(c->principal, d->trust, now_s, &chain, &err) != 0) {
+        raise_err(&err);
+        return NULL;
+    }
+    const hc_follower *follower = d->follower;
+    hc_verdict verdict = chain;
+    hc_verdict_with_record(&verdict, d->follower ? hc_follower_lookup(d->follower) : NULL,
+                           c->principal->cert, d->admit_unknown, hc_clock_monotonic_ms(), &record,
+                           &certificate_id);
+    PyObject *answer = answer_of(&verdict, days, record);
+    hc_record_unref(record);
+    if (!answer)
+        return NULL;
+    c->chain = chain;
+    c->verdict = verdict;
+    c->follower = follower;
+    c->days_left = days;
+    Py_XSETREF(c->answer, Py_NewRef(answer));
+    return answer;
+}
+
+static bool answer_holds(const door *d, const caller *c, int64_t now_s, int64_t days)
+{
+    uint64_t generation = 0;
+    if (!c->answer || c->days_left != days || c->follower != d->follower)
+        return false;
+    if (d->follower) {
+        hc_lookup *lookup = hc_follower_lookup(d->follower);
+        generation = lookup->generation(lookup, hc_clock_monotonic_ms());
+        if (!generation)
+            return false;
+    }
+    return hc_verdict_holds(&c->verdict, d->generation, generation, now_s);
 }
 
 static PyObject *door_check(PyObject *self, PyObject *arg)
@@ -413,38 +471,19 @@ static PyObject *door_check(PyObject *self, PyObject *arg)
     door *d = (door *)self;
     module_state *state = PyType_GetModuleState(Py_TYPE(self));
     hc_err err = {0};
-    if (!state || !Py_IS_TYPE(arg, state->caller_type)) {
-        PyErr_SetString(PyExc_TypeError, "only a Caller can be checked");
+    if (!state || !Py_IS_TYPE(arg, state->caller_type) || ((caller *)arg)->owner != d) {
+        PyErr_SetString(PyExc_TypeError, "a door checks its own callers alone");
         return NULL;
     }
     caller *c = (caller *)arg;
-    if (open_here(d, &err) != 0) {
+    tell_news(d);
+    if (follow_here(d, &err) != 0) {
         raise_err(&err);
         return NULL;
     }
-    int64_t now_s = hc_clock_wall_s(), certificate_id,
-            days = hc_principal_days_left(c->principal, now_s);
-    uint64_t now_ms = hc_clock_monotonic_ms();
-    hc_lookup *lookup = d->follower ? hc_follower_lookup(d->follower) : NULL;
-    uint64_t generation = lookup ? lookup->generation(lookup, now_ms) : 0;
-    bool usable = !lookup || generation != 0;
-    if (c->answer && usable && c->days_left == days &&
-        hc_verdict_holds(&c->verdict, hc_trust_generation(d->trust), generation, now_s))
-        return Py_NewRef(c->answer);
-    if (!hc_verdict_holds(&c->chain, hc_trust_generation(d->trust), 0, now_s) &&
-        hc_principal_decide(c->principal, d->trust, now_s, &c->chain, &err) != 0) {
-        raise_err(&err);
-        return NULL;
-    }
-    hc_record *record = NULL;
-    c->verdict = c->chain;
-    c->days_left = days;
-    hc_verdict_with_record(&c->verdict, lookup, c->principal->cert, d->admit_unknown, now_ms,
-                           &record, &certificate_id);
-    PyObject *answer = answer_of(c, record);
-    hc_record_unref(record);
-    Py_XSETREF(c->answer, Py_XNewRef(answer));
-    return answer;
+    int64_t now_s = hc_clock_wall_s();
+    int64_t days = hc_principal_days_left(c->principal, now_s);
+    return answer_holds(d, c, now_s, days) ? Py_NewRef(c->answer) : decide(d, c, now_s, days);
 }
 
 static PyMethodDef door_methods[] = {
@@ -456,12 +495,13 @@ static PyMethodDef door_methods[] = {
      "`client` is (name, roles separated by spaces, attributes as JSON), or None."},
     {"load", door_load, METH_VARARGS,
      "load(cas, crls)\n\nReplaces both; on ValueError what was there stays."},
+    {"close", door_close, METH_NOARGS,
+     "close()\n\nEnds the thread; the next question starts another one."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot door_slots[] = {
-    {Py_tp_init, door_init},
-    {Py_tp_new, PyType_GenericNew},
+    {Py_tp_new, door_new},
     {Py_tp_dealloc, door_free},
     {Py_tp_methods, door_methods},
     {Py_tp_doc, "Door(cas, crls, *, registry=None, base=None, admit_unknown=False, "

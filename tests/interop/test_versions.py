@@ -118,11 +118,11 @@ def make_venv(folder: Path, interpreter: Path, wanted: list[str]) -> Path:
 
 
 def build_extension(folder: Path, python: Path) -> Path:
-    """The extension alone, from the source as it is now."""
+    """The extension modules alone, from the source as it is now."""
     build, programs = folder / "build", python.parent
     if not (build / "build.ninja").exists():
         run(programs / "meson", "setup", build, ROOT, f"-Dpython={python}", "-Dtests=disabled")
-    run(programs / "ninja", "-C", build, f"python/_core{python_suffix(python)}")
+    run(programs / "ninja", "-C", build, *(f"python/{name}{python_suffix(python)}" for name in ("_core", "_door")))
     return build
 
 
@@ -136,7 +136,7 @@ def link_package(build: Path, folder: Path) -> None:
     package = folder / "handclasp"
     shutil.rmtree(folder, ignore_errors=True)
     package.mkdir(parents=True)
-    for source in [*(ROOT / "python/handclasp").glob("*.py"), *(build / "python").glob("_core*.so")]:
+    for source in [*(ROOT / "python/handclasp").glob("*.py"), *(build / "python").glob("_*.so")]:
         (package / source.name).symlink_to(source)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
+import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from flask import Flask, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from handclasp import forwarded
 from handclasp.flask import client_required, current_certificate
 from handclasp.forwarded import ForwardedClientCertificate
 
@@ -89,6 +93,23 @@ def ca_file(ca: Ca, tmp_path: Path) -> Path:
     path = tmp_path / "ca.pem"
     path.write_text(pem(ca.cert))
     return path
+
+
+def ca_path(ca: Ca) -> str:
+    path = Path(tempfile.mkdtemp(), "ca.pem")
+    path.write_text(pem(ca.cert))
+    return str(path)
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[socket.socket]:
+    """The server's side of a connection from there."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as peer:
+        peer.bind((address, 0))
+        peer.connect(listener.getsockname())
+        accepted = listener.accept()[0]
+        with accepted:
+            yield accepted
 
 
 @pytest.fixture
@@ -174,6 +195,59 @@ def test_a_peer_is_named_in_its_own_way(behind: Any, app: Flask, ca: Ca, peer: s
         assert client.get("/guarded", headers=forged, environ_base={"REMOTE_ADDR": "192.0.2.7"}).status_code == 403
 
 
+def proxied(app: Flask, times: int) -> None:
+    for _ in range(times):
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1)  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("forged", ["127.0.0.1", '"127.0.0.1"', '"127.0.0\\.1"', "192.0.2.9, 127.0.0.1"])
+def test_an_address_out_of_a_header_is_no_peer_s_however_often_it_was_fixed(
+    behind: Any, app: Flask, ca: Ca, forged: str
+) -> None:
+    headers = {"X-SSL-Client-Cert": escaped(ca.issue("alice")), "X-Forwarded-For": forged}
+    client = behind()
+    proxied(app, 2)
+    for address in ("192.0.2.7", ""):
+        assert client.get("/guarded", headers=headers, environ_base={"REMOTE_ADDR": address}).status_code == 403
+
+
+@pytest.mark.parametrize("times", [0, 1, 2])
+@pytest.mark.parametrize("inside", [0, 1, 2])
+def test_the_connection_itself_says_who_the_peer_is(behind: Any, app: Flask, ca: Ca, times: int, inside: int) -> None:
+    headers = {"X-SSL-Client-Cert": escaped(ca.issue("alice")), "X-Forwarded-For": "127.0.0.1"}
+    wrapped = app.wsgi_app
+    proxied(app, inside)
+    app.wsgi_app = ForwardedClientCertificate(  # type: ignore[method-assign]
+        app.wsgi_app, form="nginx", trusted=["127.0.0.1"], registry="none", ca_certs=ca_path(ca)
+    )
+    proxied(app, times)
+    client = app.test_client()
+    with connected("127.0.0.1") as near, connected("127.0.0.2") as far:
+        base = {"REMOTE_ADDR": "192.0.2.7", "gunicorn.socket": near}
+        assert client.get("/guarded", headers=headers, environ_base=base).status_code == 200
+        base = {"REMOTE_ADDR": "127.0.0.1", "gunicorn.socket": far}
+        assert client.get("/guarded", headers=headers, environ_base=base).status_code == 403
+    base = {"REMOTE_ADDR": "127.0.0.1", "werkzeug.socket": near}  # which has gone
+    assert client.get("/guarded", headers=headers, environ_base=base).status_code == 403
+    app.wsgi_app = wrapped  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("name", ["Werkzeug-Proxy-Fix-Orig", "werkzeug.proxy_fix.orig", "gunicorn.socket"])
+def test_what_says_who_the_peer_is_cannot_be_made_by_a_header(behind: Any, ca: Ca, name: str) -> None:
+    headers = {"X-SSL-Client-Cert": escaped(ca.issue("alice")), name: "127.0.0.1"}
+    assert behind().get("/guarded", headers=headers, environ_base={"REMOTE_ADDR": "192.0.2.7"}).status_code == 403
+
+
+def test_an_inner_one_decides_for_itself(behind: Any, app: Flask, ca: Ca) -> None:
+    """Two of them: the inner one finds no header any more, and believes nothing that the outer one says."""
+    behind()
+    app.wsgi_app = ForwardedClientCertificate(  # type: ignore[method-assign]
+        app.wsgi_app, form="nginx", trusted=["127.0.0.1"], registry="none", ca_certs=ca_path(ca)
+    )
+    headers = {"X-SSL-Client-Cert": escaped(ca.issue("alice"))}
+    assert app.test_client().get("/guarded", headers=headers).status_code == 403
+
+
 @pytest.mark.parametrize("server", ["mod_wsgi.version", "uwsgi.version"])
 def test_where_the_address_is_the_client_s_only_variables_are_believed(behind: Any, ca: Ca, server: str) -> None:
     alice, mallory = ca.issue("alice"), ca.issue("mallory")
@@ -206,6 +280,79 @@ def test_a_certificate_is_verified_here_again(behind: Any, ca: Ca, whose: str, v
     else:
         assert f"verdict={verdict}" in caplog.text
         assert f"serial={cert.serial_number:x} serial_decimal={cert.serial_number}" in caplog.text
+
+
+def test_a_header_that_disagrees_with_a_variable_is_nobody(behind: Any, ca: Ca, caplog: Any) -> None:
+    alice, mallory = ca.issue("alice"), ca.issue("mallory")
+    client = behind(trusted=["tcp:127.0.0.1"])
+    base = {"REMOTE_ADDR": "127.0.0.1", "uwsgi.version": b"2", "SSL_CLIENT_CERT": escaped(alice)}
+    same, other = ({"X-SSL-Client-Cert": escaped(one)} for one in (alice, mallory))
+    assert client.get("/guarded", headers=same, environ_base=base).status_code == 200
+    assert client.get("/guarded", headers=other, environ_base=base).status_code == 403
+    assert "another certificate than the server's variables" in caplog.text
+
+
+def test_each_part_of_what_is_handed_over_decides(behind: Any, ca: Ca) -> None:
+    """Once seen, a certificate is known by all that came with it, not by itself."""
+    client, alice = behind(), escaped(ca.issue("alice"))
+    good = {"X-SSL-Client-Cert": alice, "X-SSL-Client-Verify": "SUCCESS"}
+    for _ in range(2):
+        assert client.get("/guarded", headers=good).status_code == 200
+        for verify in ("FAILED:revoked", "NONE", "GENEROUS"):
+            assert client.get("/guarded", headers={**good, "X-SSL-Client-Verify": verify}).status_code == 403
+        assert client.get("/guarded", headers={"X-SSL-Client-Verify": "SUCCESS"}).status_code == 403
+        assert client.get("/guarded", headers=good, environ_base={"REMOTE_ADDR": "192.0.2.1"}).status_code == 403
+        assert client.get("/guarded").status_code == 403
+
+
+def test_strangers_do_not_push_out_who_is_known(behind: Any, app: Flask, ca: Ca, monkeypatch: Any) -> None:
+    monkeypatch.setattr(forwarded, "_STRANGERS_REMEMBERED", 3)
+    client = behind()
+    middleware: Any = app.wsgi_app
+    alice, strangers = {"X-SSL-Client-Cert": escaped(ca.issue("alice"))}, Ca("Shop CA")
+    assert client.get("/guarded", headers=alice).status_code == 200
+    known = dict(middleware._known._seen)
+    for _ in range(10):
+        header = {"X-SSL-Client-Cert": escaped(strangers.issue("alice"))}
+        for _ in range(2):
+            assert client.get("/guarded", headers=header).status_code == 403
+        assert len(middleware._strangers._seen) <= 3
+    assert middleware._known._seen == known and len(known) == 1
+
+
+def test_memory_for_what_was_handed_over_is_bounded(behind: Any, app: Flask, ca: Ca, monkeypatch: Any) -> None:
+    monkeypatch.setattr(forwarded, "_REMEMBERED_CHARACTERS", 3000)
+    client = behind()
+    middleware: Any = app.wsgi_app
+    for _ in range(10):
+        header = {"X-SSL-Client-Cert": escaped(ca.issue("alice"))}
+        assert client.get("/guarded", headers=header).status_code == 200
+        assert sum(len(text) for key in middleware._known._seen for text in key if text) <= 3000
+
+
+IDENTITIES = [
+    *("SSL_CLIENT_CERT", "SSL_CLIENT_S_DN_CN", "SSL_CLIENT_SAN_DNS_0", "SSL_CLIENT_CERT_CHAIN_3", "X_SSL_CLIENT_CERT"),
+    *("REMOTE_USER", "AUTH_TYPE", "REDIRECT_REMOTE_USER", "REDIRECT_SSL_CLIENT_S_DN", "HTTPS_DN", "CERT_SUBJECT"),
+    *("handclasp.client", "handclasp.certificate", "handclasp.connection", "handclasp.verdict_detail"),
+    *("HTTP_REMOTE_USER", "HTTP_SSL_CLIENT_VERIFY", "HTTP_X_SSL_CERT", "HTTP_X_CLIENT_DN", "HTTP_X_CLIENT_VERIFY"),
+    *("HTTP_X.SSL.CLIENT.CERT", "HTTP_X SSL CLIENT CERT", "HTTP_x_ssl_client_cert", "http_x_ssl_client_cert"),
+    *("HTTP_CLIENT_CERT_CHAIN", "HTTP_CLOUDFRONT_VIEWER_CERT_PEM", "HTTP_X_AMZN_MTLS_CLIENTCERT_SUBJECT"),
+]
+
+
+@pytest.mark.parametrize("form", ["nginx", "apache", "envoy"])
+@pytest.mark.parametrize("name", IDENTITIES)
+def test_nothing_that_looks_like_an_identity_is_left(behind: Any, form: str, name: str) -> None:
+    for address in ("127.0.0.1", "192.0.2.1"):
+        for _ in range(2):  # also once its name is known
+            seen = behind(form=form).get("/see", environ_base={"REMOTE_ADDR": address, name: "CN=root"}).json
+            assert "CN=root" not in seen.values()
+
+
+def test_what_is_no_identity_stays(behind: Any) -> None:
+    base = {"HTTPS": "on", "SSL_PROTOCOL": "TLSv1.3", "SSL_SERVER_S_DN": "CN=shop", "HTTP_X_CLIENT_ID": "7"}
+    seen = behind().get("/see", environ_base=base, headers={"Authorization": "Basic x"}).json
+    assert {**base, "HTTP_AUTHORIZATION": "Basic x"}.items() <= seen.items()
 
 
 def test_a_header_beside_a_result_that_is_not_success_is_nobody(behind: Any, ca: Ca, caplog: Any) -> None:
@@ -265,6 +412,11 @@ def test_a_revocation_list_is_obeyed_and_read_anew(behind: Any, app: Flask, ca: 
         {"ca_certs": None},
         {"unknown": "maybe"},
         {"client_cert": "none"},
+        {"registry_max_age": -1},
+        {"registry_max_age": 0.5},
+        {"registry_max_age": float("nan")},
+        {"registry_max_age": float("inf")},
+        {"trusted": "127.0.0.1"},
         {"state": "/nowhere", "registry": None},
     ],
 )
