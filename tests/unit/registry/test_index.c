@@ -405,6 +405,21 @@ static void a_change_is_a_new_generation_and_an_old_record_lives_on(void **state
     one_done(&o);
 }
 
+static void a_hundred_thousand_changes_take_no_more_memory_than_one(void **state)
+{
+    (void)state;
+    one o = one_new(true);
+    update(o.x, o.w, o.alice);
+    size_t bytes = hc_index_bytes(o.x);
+    for (int i = 0; i < 100000; i++) {
+        world_client_of(o.w, o.alice)->row.roles = i % 2 ? S("admin meter") : S("admin staff");
+        update(o.x, o.w, o.alice);
+    }
+    assert_int_equal(hc_index_bytes(o.x), bytes);
+    assert_int_equal(hc_index_certificates(o.x), 1);
+    one_done(&o);
+}
+
 static void a_client_that_is_gone_is_forgotten(void **state)
 {
     (void)state;
@@ -613,6 +628,7 @@ int main(void)
         cmocka_unit_test(of_two_serials_that_fit_the_revoked_one_answers),
         cmocka_unit_test(a_row_of_this_very_certificate_comes_before_a_serial),
         cmocka_unit_test(a_change_is_a_new_generation_and_an_old_record_lives_on),
+        cmocka_unit_test(a_hundred_thousand_changes_take_no_more_memory_than_one),
         cmocka_unit_test(a_client_that_is_gone_is_forgotten),
         cmocka_unit_test(a_client_named_twice_in_one_update_is_there_once),
         cmocka_unit_test(an_error_in_the_middle_of_rows_changes_nothing),
