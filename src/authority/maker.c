@@ -3,6 +3,7 @@
 #include <openssl/err.h>
 #include <stdio.h>
 
+#include "authority/ca_files.h"
 #include "authority/issue.h"
 
 void hc_maker_done(hc_maker *m)
@@ -42,7 +43,7 @@ int hc_pair_find(hc_maker *m, const char *stem, hc_pair *p)
     if (rc == 0)
         rc = hc_keystore_exists(&m->store, p->cert_name, &p->cert_found, m->err);
     if (rc == 0 && p->key_found)
-        rc = hc_keystore_read_key(&m->store, p->key_name, HC_SLICE_NONE, &p->key, m->err);
+        rc = hc_keystore_read_key(&m->store, p->key_name, m->ca_passphrase, &p->key, m->err);
     if (rc == 0 && p->cert_found)
         rc = hc_keystore_read_cert(&m->store, p->cert_name, &p->cert, m->err);
     if (rc == 0 && p->key && p->cert && X509_check_private_key(p->cert, p->key) != 1)
@@ -50,15 +51,21 @@ int hc_pair_find(hc_maker *m, const char *stem, hc_pair *p)
     return rc;
 }
 
-int hc_pair_ensure_key(hc_maker *m, hc_pair *p)
+static bool is_ca(const hc_pair *p)
+{
+    return strcmp(p->key_name, "ca/ca.key") == 0;
+}
+
+int hc_pair_ensure_key(hc_maker *m, hc_key_type type, hc_pair *p)
 {
     if (p->key_found) {
         hc_maker_say(m, HC_STATE_FOUND, p->key_name, NULL);
         return 0;
     }
-    int rc = hc_key_new(HC_KEY_P256, &p->key, m->err);
+    int rc = hc_key_new(type, &p->key, m->err);
     if (rc == 0)
-        rc = hc_keystore_write_key(&m->store, p->key_name, p->key, HC_SLICE_NONE, m->err);
+        rc = hc_keystore_write_key(&m->store, p->key_name, p->key,
+                                   is_ca(p) ? m->ca_passphrase : HC_SLICE_NONE, m->err);
     if (rc == 0)
         hc_maker_say(m, HC_STATE_MADE, p->key_name, NULL);
     return rc;
@@ -105,16 +112,22 @@ void hc_pair_inspect(hc_maker *m, const hc_pair *p)
 static int make_ca(hc_maker *m, hc_pair *p)
 {
     hc_holder holder = {.now_s = m->now_s};
-    int rc = hc_pair_ensure_key(m, p);
+    const hc_profile *profile = hc_profile_builtin(HC_SLICE_LITERAL("ca"));
+    int rc = hc_pair_ensure_key(m, profile->key, p);
     if (rc == 0)
-        rc = hc_pair_sign(m, hc_profile_builtin(HC_SLICE_LITERAL("ca")), &holder, p);
+        rc = hc_pair_sign(m, profile, &holder, p);
     return rc == 0 ? hc_pair_write_cert(m, p) : rc;
 }
 
 int hc_maker_ca(hc_maker *m, bool make)
 {
     hc_pair p = {.key = NULL};
-    int rc = hc_pair_find(m, "ca/ca", &p);
+    bool unfinished = false; /* a change of the CA whose process was killed */
+    int rc = hc_keystore_exists(&m->store, "ca/next.pem", &unfinished, m->err);
+    if (rc == 0 && unfinished)
+        rc = hc_ca_settle(&m->store, &unfinished, m->err);
+    if (rc == 0)
+        rc = hc_pair_find(m, "ca/ca", &p);
     if (rc == 0 && p.cert_found && make) {
         hc_maker_say(m, p.key_found ? HC_STATE_FOUND : HC_STATE_KEY_AWAY, p.key_name, NULL);
         hc_pair_inspect(m, &p);

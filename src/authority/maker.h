@@ -17,8 +17,9 @@ typedef struct hc_maker {
     hc_keystore store;
     int64_t now_s;
     X509 *ca;
-    EVP_PKEY *ca_key;      /* NULL where it is kept elsewhere */
-    hc_registry *registry; /* NULL: none */
+    EVP_PKEY *ca_key;       /* NULL where it is kept elsewhere */
+    hc_slice ca_passphrase; /* of its key; empty: none */
+    hc_registry *registry;  /* NULL: none */
     const hc_actor *actor;
     hc_state_report report;
     void *arg;
@@ -39,7 +40,7 @@ void hc_maker_say(hc_maker *m, hc_state_event event, const char *file, const cha
 /* Reads what is there; a certificate that is not of the key is an error. */
 int hc_pair_find(hc_maker *m, const char *stem, hc_pair *p) HC_MUST_CHECK;
 void hc_pair_done(hc_pair *p);
-int hc_pair_ensure_key(hc_maker *m, hc_pair *p) HC_MUST_CHECK;
+int hc_pair_ensure_key(hc_maker *m, hc_key_type type, hc_pair *p) HC_MUST_CHECK;
 /* The certificate over the pair's key, in memory. */
 int hc_pair_sign(hc_maker *m, const hc_profile *profile, const hc_holder *holder,
                  hc_pair *p) HC_MUST_CHECK;

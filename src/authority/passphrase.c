@@ -109,6 +109,18 @@ int hc_passphrase_credential(const char *folder, const char *name, hc_secret *ou
     return read_path(path, false, out, err);
 }
 
+int hc_passphrase_of_ca(const char *path, const char *folder, hc_secret *out, hc_err *err)
+{
+    hc_err why = {0};
+    *out = (hc_secret){NULL, 0};
+    if (path)
+        return hc_passphrase_read(path, out, err);
+    int rc = hc_passphrase_credential(folder, HC_CA_CREDENTIAL, out, &why);
+    if (rc != 0 && rc != -HC_ENOENT && err)
+        *err = why;
+    return rc == -HC_ENOENT ? 0 : rc;
+}
+
 int hc_passphrase_new(hc_secret *out, hc_err *err)
 {
     /* 32 characters: five bits each. Without i, l, o and 1, and 0 stands alone. */

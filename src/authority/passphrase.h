@@ -28,6 +28,11 @@ int hc_passphrase_read(const char *path, hc_secret *out, hc_err *err) HC_MUST_CH
  * permissions are systemd's. */
 int hc_passphrase_credential(const char *folder, const char *name, hc_secret *out,
                              hc_err *err) HC_MUST_CHECK;
+/* What opens the CA's key: the file `path`; where that is NULL the credential HC_CA_CREDENTIAL of
+ * `folder`; where there is none either, an empty one. */
+#define HC_CA_CREDENTIAL "handclasp-ca-passphrase"
+int hc_passphrase_of_ca(const char *path, const char *folder, hc_secret *out,
+                        hc_err *err) HC_MUST_CHECK;
 /* Four groups of five letters and digits, 100 random bits, none that can be mistaken for another.
  */
 int hc_passphrase_new(hc_secret *out, hc_err *err) HC_MUST_CHECK;

@@ -73,9 +73,10 @@ static int make_server(hc_maker *m, const hc_state_plan *plan, hc_pair *p)
     holder.san_count = all_hosts(plan, hosts);
     for (size_t i = 0; i < holder.san_count; i++)
         sans[i] = hc_profile_host(hosts[i]);
-    int rc = m->ca_key ? hc_pair_ensure_key(m, p) : 0;
+    const hc_profile *profile = hc_profile_builtin(HC_SLICE_LITERAL("server"));
+    int rc = m->ca_key ? hc_pair_ensure_key(m, profile->key, p) : 0;
     if (rc == 0)
-        rc = hc_pair_sign(m, hc_profile_builtin(HC_SLICE_LITERAL("server")), &holder, p);
+        rc = hc_pair_sign(m, profile, &holder, p);
     return rc == 0 ? hc_pair_write_cert(m, p) : rc;
 }
 
@@ -174,6 +175,7 @@ int hc_state_init(const hc_state_plan *plan, hc_state_report report, void *arg, 
     hc_maker m = {.store = {-1, plan->path},
                   .now_s = plan->now_s,
                   .actor = plan->actor,
+                  .ca_passphrase = plan->ca_passphrase,
                   .report = report,
                   .arg = arg,
                   .err = err};

@@ -19,9 +19,10 @@ typedef struct hc_state_plan {
     size_t host_count;
     const char *const *clients;
     size_t client_count;
-    const char *registry;  /* a URL, relative to the folder; NULL: none. A new handclasp.yaml says
-                              this; in an old one it was read by the caller */
-    const hc_actor *actor; /* for the audit; with a registry */
+    const char *registry;   /* a URL, relative to the folder; NULL: none. A new handclasp.yaml says
+                               this; in an old one it was read by the caller */
+    const hc_actor *actor;  /* for the audit; with a registry */
+    hc_slice ca_passphrase; /* of the CA's key, a new one's too; empty: none */
     int64_t now_s;
 } hc_state_plan;
 

@@ -1,9 +1,19 @@
 #include "cli/command.h"
 
 static const hc_command *const commands[] = {
-    &hc_cmd_client_issue,     &hc_cmd_client_list,   &hc_cmd_client_show,   &hc_cmd_client_import,
-    &hc_cmd_client_suspend,   &hc_cmd_client_resume, &hc_cmd_client_revoke, &hc_cmd_client_role,
-    &hc_cmd_client_attribute, &hc_cmd_client_remove, &hc_cmd_client_export, NULL,
+    &hc_cmd_client_issue,
+    &hc_cmd_client_renew,
+    &hc_cmd_client_list,
+    &hc_cmd_client_show,
+    &hc_cmd_client_import,
+    &hc_cmd_client_suspend,
+    &hc_cmd_client_resume,
+    &hc_cmd_client_revoke,
+    &hc_cmd_client_role,
+    &hc_cmd_client_attribute,
+    &hc_cmd_client_remove,
+    &hc_cmd_client_export,
+    NULL,
 };
 
 const hc_command hc_cmd_client = {

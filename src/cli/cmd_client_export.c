@@ -1,6 +1,7 @@
 #include <openssl/pem.h>
 #include <stdio.h>
 
+#include "cli/export_p12.h"
 #include "cli/selection.h"
 
 #define OUTPUT_LIMIT (64u << 20)
@@ -8,7 +9,8 @@
 typedef struct export_args {
     hc_common_args common;
     char *who;
-    bool all;
+    char *p12, *passphrase_file;
+    bool all, legacy, ask;
 } export_args;
 
 #define AT(member)                                                                                 \
@@ -26,6 +28,29 @@ static const hc_option table[] = {
      .flags = HC_OPTION_FLAG_ONLY,
      AT(all),
      .help = "Revoked certificates too."},
+    {.name = "p12",
+     .type = HC_OPTION_TEXT,
+     AT(p12),
+     .value = "FILE",
+     .help = "Write key, certificate and CA as a PKCS#12 file, where the key is here. Its "
+             "passphrase is made, and shown once."},
+    {.name = "passphrase-file",
+     .type = HC_OPTION_TEXT,
+     AT(passphrase_file),
+     .value = "FILE",
+     .help = "The passphrase for --p12: the one line of this file, which its owner alone may "
+             "read."},
+    {.name = "ask-passphrase",
+     .type = HC_OPTION_SWITCH,
+     .flags = HC_OPTION_FLAG_ONLY,
+     AT(ask),
+     .help = "Ask for it on the terminal, twice."},
+    {.name = "legacy",
+     .type = HC_OPTION_SWITCH,
+     .flags = HC_OPTION_FLAG_ONLY,
+     AT(legacy),
+     .help = "--p12 with triple DES and SHA-1, for phones and Windows of before 2020; the "
+             "passphrase then protects little."},
     HC_SERVER_OPTIONS,
     HC_REGISTRY_OPTION,
     HC_ANSWER_OPTIONS,
@@ -117,10 +142,22 @@ static bool has_any(const json_t *found)
     return false;
 }
 
+static int export_p12(const export_args *a, const hc_records *r, const json_t *found, hc_err *err)
+{
+    const char *client = json_string_value(json_object_get(json_array_get(found, 0), "client"));
+    hc_p12_export e = {a->p12, a->passphrase_file, a->ask, a->legacy, a->common.json};
+    return hc_export_p12(&e, r->server.settings.state, client ? client : "", found, err);
+}
+
 static int export(void *args, hc_err *err)
 {
     const export_args *a = args;
     hc_records r;
+    if (!a->p12 && (a->passphrase_file || a->ask || a->legacy))
+        return hc_err_set(err, HC_EINVAL,
+                          "--passphrase-file, --ask-passphrase and --legacy go with --p12");
+    if (a->passphrase_file && a->ask)
+        return hc_err_set(err, HC_EINVAL, "--passphrase-file or --ask-passphrase, not both");
     int rc = hc_records_open(&a->common, HC_REGISTRY_READ, &r, err);
     if (rc != 0)
         return rc;
@@ -134,6 +171,8 @@ static int export(void *args, hc_err *err)
         rc = hc_err_set(err, HC_ENOENT,
                         "no certificate of this client is kept here; those that were imported are "
                         "with whoever made them");
+    else if (rc == 0 && a->p12)
+        rc = export_p12(a, &r, e.found, err);
     else if (rc == 0)
         rc = a->common.json ? hc_print_json(json_pack("{s:O}", "certificates", e.found))
                             : print_pem(e.found);
@@ -145,11 +184,15 @@ static int export(void *args, hc_err *err)
 const hc_command hc_cmd_client_export = {
     .name = "client export",
     .synopsis = "[OPTION]... CLIENT",
-    .summary = "write a client's certificates as PEM",
+    .summary = "write a client's certificates as PEM, or with its key as PKCS#12",
     .about = "Writes to standard output the active certificates of a client that were issued here, "
              "or the one that a serial or fingerprint names. Keys are not in the registry: the "
-             "file clients/NAME.key is the only copy, if the key was made here at all.",
-    .examples = "  handclasp client export alice > alice.pem\n",
+             "file clients/NAME.key is the only copy, if the key was made here at all.\n\n"
+             "--p12 puts that key, its certificate and the CAs above it into one encrypted file, "
+             "which browsers, phones and mail programs import. Bring file and passphrase to the "
+             "client by different ways.",
+    .examples = "  handclasp client export alice > alice.pem\n"
+                "  handclasp client export alice --p12 alice.p12\n",
     .options = options,
     .run = hc_command_main,
     .act = export,

@@ -1,14 +1,12 @@
 #include <stdio.h>
 
-#include "authority/client.h"
-#include "base/clock.h"
 #include "cli/edit.h"
+#include "cli/issuing.h"
 
 typedef struct issue_args {
-    hc_common_args common;
+    hc_issue_args issue;
     char *name;
     hc_strings roles, attributes;
-    uint64_t days;
     bool another;
 } issue_args;
 
@@ -35,19 +33,12 @@ static const hc_option table[] = {
      AT(attributes),
      .value = "KEY=VALUE",
      .help = "Set this attribute of the client."},
-    {.name = "days",
-     .type = HC_OPTION_NUMBER,
-     AT(days),
-     .min = 1,
-     .max = 7300,
-     .value = "NUMBER",
-     .initial_help = "365",
-     .help = "How long the certificate is valid; never longer than the CA's."},
     {.name = "another",
      .type = HC_OPTION_SWITCH,
      .flags = HC_OPTION_FLAG_ONLY,
      AT(another),
      .help = "Make one also where the client has one here that is in force: for a second device."},
+    HC_ISSUE_OPTIONS,
     HC_SERVER_OPTIONS,
     HC_REGISTRY_OPTION,
     HC_ANSWER_OPTIONS,
@@ -96,7 +87,7 @@ static int print_outcome(const outcome *o)
     size_t i;
     json_t *file;
     int rc = 0;
-    if (o->args->common.json)
+    if (o->args->issue.common.json)
         return hc_print_json(json_pack(
             "{s:s, s:s, s:s?, s:s, s:O}", "client", o->args->name, "certificate", o->certificate,
             "key", o->key[0] ? o->key : NULL, "state", o->state, "made", o->made));
@@ -115,22 +106,22 @@ static int issue(void *args, hc_err *err)
 {
     const issue_args *a = args;
     hc_records r;
+    hc_issuing issuing;
     outcome o = {.args = a, .records = &r, .attributes = json_object(), .made = json_array()};
     int rc = hc_client_name_check(hc_slice_text(a->name), err);
     for (size_t i = 0; rc == 0 && i < a->attributes.count; i++)
         rc = hc_attribute_parse(o.attributes, a->attributes.at[i], false, err);
-    if (rc == 0 && (rc = hc_records_open(&a->common, HC_REGISTRY_WRITE, &r, err)) == 0) {
+    if (rc == 0 && (rc = hc_records_open(&a->issue.common, HC_REGISTRY_WRITE, &r, err)) == 0) {
         o.state = r.server.settings.state;
-        hc_client_plan plan = {.path = o.state,
-                               .registry = r.registry,
-                               .actor = &r.actor,
-                               .name = a->name,
-                               .another = a->another,
-                               .lifetime_s = (int64_t)a->days * HC_PROFILE_DAY_S,
-                               .now_s = hc_clock_wall_s(),
-                               .record = fill_record,
-                               .record_arg = &o};
-        rc = hc_client_issue(&plan, on_event, &o, err);
+        rc = hc_issuing_open(&a->issue, &r, &issuing, err);
+        if (rc == 0) {
+            issuing.plan.name = a->name;
+            issuing.plan.another = a->another;
+            issuing.plan.record = fill_record;
+            issuing.plan.record_arg = &o;
+            rc = hc_client_issue(&issuing.plan, on_event, &o, err);
+            hc_issuing_done(&issuing);
+        }
         if (rc == 0)
             rc = print_outcome(&o);
         hc_records_close(&r);
@@ -145,14 +136,16 @@ const hc_command hc_cmd_client_issue = {
     .synopsis = "[OPTION]... NAME",
     .summary = "make a key and a certificate for a client",
     .about =
-        "Makes a P-256 key and a certificate under clients/ in the state folder, signed by the CA "
+        "Makes a key, P-256 unless the profile says otherwise, and a certificate under clients/ in "
+        "the state folder, signed by the CA "
         "there, and puts it on record; the record is made where there is none. Roles and "
         "attributes are added to what the record has.\n\n"
         "Run again it changes nothing: a client that has a certificate here that is in force keeps "
         "it, and a run that was killed is completed. --another makes one more, named NAME-2 and so "
         "on; after a revocation or expiry it needs no --another.",
     .examples = "  handclasp client issue alice --role staff --attribute site=hall-2\n"
-                "  handclasp client issue alice --another --days 90\n",
+                "  handclasp client issue alice --another --days 90\n"
+                "  handclasp client issue meter-17 --profile device --san DNS:m17.example\n",
     .files = "DIR/clients/NAME.key, DIR/clients/NAME.pem: what the client needs. Bring the key to "
              "the client and delete it here.",
     .options = options,

@@ -1,16 +1,16 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "authority/state.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "cli/records.h"
+#include "cli/issuing.h"
 
 #define OUTPUT_LIMIT (1u << 20)
 
 typedef struct init_args {
     hc_common_args common;
     hc_strings hosts, clients;
+    char *ca_passphrase_file;
 } init_args;
 
 #define AT(member) .offset = offsetof(init_args, member), .size = sizeof(((init_args *)0)->member)
@@ -38,6 +38,7 @@ static const hc_option table[] = {
      AT(clients),
      .value = "NAME",
      .help = "Make a key and a certificate for this client."},
+    HC_CA_PASSPHRASE_OPTION(AT(ca_passphrase_file)),
     HC_ANSWER_OPTIONS,
 };
 
@@ -197,25 +198,34 @@ static int print_outcome(outcome *o)
     return rc == HC_EXIT_DONE && o->lacks_host ? HC_EXIT_NO : rc;
 }
 
+static int copy_registry(const hc_settings *s, char **out, hc_err *err)
+{
+    if (!hc_settings_has_registry(s))
+        return 0;
+    *out = hc_strdup(s->registry);
+    return *out ? 0 : hc_err_set(err, HC_ENOMEM, "out of memory");
+}
+
 /* What the folder's handclasp.yaml says; a new one will say HC_STATE_REGISTRY. `out` is the
- * caller's, NULL for none. */
-static int find_registry(const init_args *a, char **out, hc_err *err)
+ * caller's, NULL for none; so is the passphrase of the CA's key. */
+static int find_registry(const init_args *a, char **out, hc_secret *passphrase, hc_err *err)
 {
     char config[4096];
-    hc_serve_args server;
+    hc_serve_args server = {.parent_fd = -1};
     (void)snprintf(config, sizeof(config), "%s/" HC_STATE_CONFIG, a->common.state);
     *out = NULL;
-    if (access(config, F_OK) != 0) {
-        *out = hc_strdup(HC_STATE_REGISTRY);
-        return *out ? 0 : hc_err_set(err, HC_ENOMEM, "out of memory");
-    }
-    int rc = hc_server_args(&a->common, NULL, &server, err);
-    if (rc != 0)
-        return rc;
-    const char *url = server.settings.registry;
-    if (url && strcmp(url, "none") != 0 && (*out = hc_strdup(url)) == NULL)
+    bool is_new = access(config, F_OK) != 0;
+    int rc = is_new ? 0 : hc_server_args(&a->common, NULL, &server, err);
+    if (rc == 0)
+        rc = hc_ca_passphrase(a->ca_passphrase_file, &server.settings, passphrase, err);
+    if (rc == 0 && !is_new)
+        rc = copy_registry(&server.settings, out, err);
+    if (rc == 0 && is_new && !(*out = hc_strdup(HC_STATE_REGISTRY)))
         rc = hc_err_set(err, HC_ENOMEM, "out of memory");
-    hc_serve_args_done(&server);
+    if (rc != 0)
+        hc_secret_done(passphrase);
+    if (!is_new)
+        hc_serve_args_done(&server);
     return rc;
 }
 
@@ -223,8 +233,9 @@ static int init(void *args, hc_err *err)
 {
     const init_args *a = args;
     char *registry = NULL, who[300];
+    hc_secret passphrase = {NULL, 0};
     hc_actor actor;
-    int rc = find_registry(a, &registry, err);
+    int rc = find_registry(a, &registry, &passphrase, err);
     if (rc != 0)
         return rc;
     hc_actor_of_process(who, sizeof(who), &actor);
@@ -235,6 +246,7 @@ static int init(void *args, hc_err *err)
                           .client_count = a->clients.count,
                           .registry = registry,
                           .actor = &actor,
+                          .ca_passphrase = hc_secret_slice(&passphrase),
                           .now_s = hc_clock_wall_s()};
     outcome o = {a, json_array(), json_array(), json_array(), false};
     rc = hc_state_init(&plan, on_event, &o, err);
@@ -243,6 +255,7 @@ static int init(void *args, hc_err *err)
     json_decref(o.made);
     json_decref(o.found);
     json_decref(o.notes);
+    hc_secret_done(&passphrase);
     hc_free(registry);
     return rc;
 }
@@ -251,20 +264,21 @@ const hc_command hc_cmd_init = {
     .name = "init",
     .synopsis = "[OPTION]...",
     .summary = "make a CA, a server certificate, a registry and the first clients",
-    .about = "Makes a state folder: a CA with a key of its own, a certificate for the server, and "
-             "a certificate for each "
-             "client named. Keys are P-256 and readable by their owner alone; the CA's certificate "
-             "is valid for ten "
-             "years, the others for one.\n\n"
-             "Run again, it changes nothing that exists and makes what is missing: a killed run is "
-             "completed, and clients "
-             "can be added. A certificate that does not belong to its key is an error. A new host "
-             "needs a new server "
-             "certificate: the existing one stays, and the command says so and exits 1.\n\n"
-             "Each client has a record in the registry too; a folder whose handclasp.yaml says "
-             "registry: none has no registry and gets none.\n\n"
-             "Whoever has ca/ca.key can let anybody in: keep it away from the server once the "
-             "clients are made.",
+    .about =
+        "Makes a state folder: a CA with a key of its own, a certificate for the server, and "
+        "a certificate for each "
+        "client named. Keys are P-256 and readable by their owner alone; the CA's certificate "
+        "is valid for ten "
+        "years, the others for one.\n\n"
+        "Run again, it changes nothing that exists and makes what is missing: a killed run is "
+        "completed, and clients "
+        "can be added. A certificate that does not belong to its key is an error. A new host "
+        "needs a new server "
+        "certificate: the existing one stays, and the command says so and exits 1.\n\n"
+        "Each client has a record in the registry too; a folder whose handclasp.yaml says "
+        "registry: none has no registry and gets none.\n\n"
+        "Whoever has ca/ca.key can let anybody in: encrypt it with --ca-passphrase-file, or keep "
+        "it away from the server once the clients are made.",
     .examples =
         "  handclasp init --host localhost --client alice\n"
         "  handclasp init --state /var/lib/shop --host shop.example --client alice --client bob\n",

@@ -5,9 +5,10 @@
 #include "cli/command.h"
 
 static const hc_command *const commands[] = {
-    &hc_cmd_init,    &hc_cmd_serve,   &hc_cmd_client,    &hc_cmd_audit,  &hc_cmd_check_config,
-    &hc_cmd_inspect, &hc_cmd_explain, &hc_cmd_status,    &hc_cmd_reload, &hc_cmd_help,
-    &hc_cmd_version, &hc_cmd_front,   &hc_cmd_authority, &hc_cmd_manual, NULL,
+    &hc_cmd_init,   &hc_cmd_serve,        &hc_cmd_client,  &hc_cmd_ca,
+    &hc_cmd_audit,  &hc_cmd_check_config, &hc_cmd_inspect, &hc_cmd_explain,
+    &hc_cmd_status, &hc_cmd_reload,       &hc_cmd_help,    &hc_cmd_version,
+    &hc_cmd_front,  &hc_cmd_authority,    &hc_cmd_manual,  NULL,
 };
 
 const hc_command *hc_command_at(size_t n)

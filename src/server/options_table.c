@@ -27,6 +27,10 @@ static const hc_option_choice tls_policies[] = {
 static const hc_option_choice refusals[] = {{"alert", false}, {"http", true}, {NULL, 0}};
 static const hc_option_choice unknowns[] = {{"refuse", false}, {"admit", true}, {NULL, 0}};
 static const hc_option_choice crl_checks[] = {{"chain", false}, {"leaf", true}, {NULL, 0}};
+static const hc_option_choice publishing[] = {{"off", HC_PUBLISH_OFF},
+                                              {"clients", HC_PUBLISH_CLIENTS},
+                                              {"anyone", HC_PUBLISH_ANYONE},
+                                              {NULL, 0}};
 static const hc_option_choice log_formats[] = {{"text", false}, {"json", true}, {NULL, 0}};
 static const hc_option_choice log_levels[] = {{"debug", HC_LOG_DEBUG},     {"info", HC_LOG_INFO},
                                               {"warning", HC_LOG_WARNING}, {"error", HC_LOG_ERROR},
@@ -179,6 +183,19 @@ static const hc_option table[] = {
     {.name = "registry-max-age", .type = HC_OPTION_DURATION, .flags = RELOADABLE, IN(registry_max_age_ms),
      .min = 1000, .max = DAY_MS, .value = "TIME", .initial = "10s", .section = certificates,
      .help = "Where the registry could not be read for this long, clients with a certificate get a 503 until it can."},
+    {.name = "ca-passphrase-file", .type = HC_OPTION_TEXT, IN(ca_passphrase_file), .value = "FILE",
+     .initial_help = "the systemd credential handclasp-ca-passphrase, where there is one", .section = certificates,
+     .help = "The passphrase of the CA's key, ca/ca.key in the state folder, where it is encrypted: the one line of this "
+             "file, which its owner alone may read. Only the authority's process gets key and passphrase."},
+    {.name = "publish-crl", .type = HC_OPTION_CHOICE, .choices = publishing, .flags = RELOADABLE, IN(publish_crl),
+     .value = "off|clients|anyone", .initial = "clients", .section = certificates,
+     .help = "Who may fetch the revocation lists of the state folder's CAs below /.well-known/handclasp/crl/: whom "
+             "--client-cert lets in, or anyone. anyone lets clients without a certificate complete the handshake, so that "
+             "elsewhere they get a 403 instead of an alert."},
+    {.name = "crl-days", .type = HC_OPTION_NUMBER, IN(crl_days), .min = 1, .max = 365, .value = "NUMBER",
+     .initial = "7", .section = certificates,
+     .help = "How long a revocation list of the state folder's CAs is good. The server makes the next one after half of it, "
+             "and whenever a certificate is revoked."},
     {.name = "tls-policy", .type = HC_OPTION_CHOICE, .choices = tls_policies, .flags = RELOADABLE, IN(tls_policy),
      .value = "intermediate|modern", .initial = "intermediate", .section = certificates,
      .help = "Mozilla's recommendation to follow: TLS 1.2 and 1.3, or 1.3 alone."},

@@ -47,6 +47,7 @@ static int make_all_absolute(hc_settings *s, hc_err *err)
                       &s->certfile,
                       &s->keyfile,
                       &s->keyfile_passphrase_file,
+                      &s->ca_passphrase_file,
                       &s->worker_tmp_dir,
                       &s->access_logfile,
                       &s->error_logfile,
@@ -120,15 +121,33 @@ static bool asks_for_certificates(const hc_policy *p)
     return asks;
 }
 
+/* CAs that were replaced, whose last certificates are still good (authority/ca.h). */
+static int add_old_cas(hc_settings *s, hc_err *err)
+{
+    char name[32];
+    int rc = 0;
+    for (int n = 1; rc == 0 && n <= HC_LIMIT_OLD_CAS; n++) {
+        char *found = NULL;
+        (void)snprintf(name, sizeof(name), "ca/old-%d.pem", n);
+        rc = state_file(s, name, &found, err);
+        if (rc == 0 && found)
+            rc = hc_strings_add(&s->ca_certs, hc_slice_text(found), err);
+        hc_free(found);
+    }
+    return rc;
+}
+
 static int resolve_cas(hc_settings *s, hc_err *err)
 {
     char *found = NULL;
     if (s->ca_certs.count > 0 || !asks_for_certificates(&s->policy))
         return 0;
     int rc = state_file(s, "ca/ca.pem", &found, err);
-    if (rc == 0 && found)
+    if (rc == 0 && found) {
         rc = hc_strings_add(&s->ca_certs, hc_slice_text(found), err);
-    else if (rc == 0)
+        if (rc == 0)
+            rc = add_old_cas(s, err);
+    } else if (rc == 0)
         rc = hc_err_set(
             err, HC_EINVAL,
             "clients are asked for certificates (--client-cert %s), and there is no CA to "

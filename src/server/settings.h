@@ -16,6 +16,13 @@ typedef struct hc_strings {
     size_t count;
 } hc_strings;
 
+/* Who may fetch the revocation lists of the server's own CAs. */
+typedef enum hc_publish {
+    HC_PUBLISH_OFF,
+    HC_PUBLISH_CLIENTS, /* whom the mode lets in */
+    HC_PUBLISH_ANYONE,  /* also without a certificate */
+} hc_publish;
+
 typedef struct hc_settings {
     /* what to serve */
     char *app;   /* "MODULE:APP" */
@@ -60,6 +67,9 @@ typedef struct hc_settings {
     char *registry;               /* "none", or a URL */
     bool admit_unknown;           /* a certificate without a record */
     uint64_t registry_max_age_ms; /* what is known of it may be so old */
+    char *ca_passphrase_file;     /* of ca/ca.key and those before it */
+    unsigned crl_days;            /* how long a revocation list of ours is good */
+    hc_publish publish_crl;
     char *remote_user; /* an SSL_CLIENT_… name whose value becomes REMOTE_USER; NULL: unset */
 
     /* limits and deadlines */

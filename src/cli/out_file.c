@@ -1,0 +1,89 @@
+#include "cli/out_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "server/read_file.h"
+
+#define PATH_BYTES 4096
+
+static int failed(const char *path, hc_err *err)
+{
+    return hc_err_errno(err, errno, "cannot write %s", path);
+}
+
+static int write_all(int fd, hc_slice bytes)
+{
+    while (bytes.size) {
+        ssize_t n = write(fd, bytes.at, bytes.size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        bytes = hc_slice_from(bytes, (size_t)n);
+    }
+    return fsync(fd);
+}
+
+static void sync_folder(const char *path)
+{
+    char copy[PATH_BYTES];
+    (void)snprintf(copy, sizeof(copy), "%s", path);
+    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)fsync(fd);
+        (void)close(fd);
+    }
+}
+
+/* Whether it may be left as it is. */
+static int look(const char *path, hc_slice bytes, bool *same, hc_err *err)
+{
+    struct stat st;
+    hc_file_bytes there = {NULL, NULL, 0};
+    *same = false;
+    if (lstat(path, &st) != 0)
+        return errno == ENOENT ? 0 : failed(path, err);
+    int rc = hc_read_file(path, bytes.size + 1, &there, NULL);
+    *same = rc == 0 && hc_slice_equal(hc_slice_of(there.at, there.size), bytes);
+    hc_file_bytes_done(&there);
+    return *same ? 0
+                 : hc_err_set(err, HC_EEXIST,
+                              "%s is there and says something else; it stays: give "
+                              "another name, or move it away",
+                              path);
+}
+
+static int write_temporary(const char *temporary, hc_slice bytes, bool secret)
+{
+    (void)unlink(temporary); /* of a process that was killed */
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, secret ? 0600 : 0644);
+    if (fd < 0)
+        return -1;
+    int rc = write_all(fd, bytes);
+    return close(fd) == 0 ? rc : -1;
+}
+
+int hc_out_file(const char *path, hc_slice bytes, hc_out_mode mode, bool secret, hc_err *err)
+{
+    char temporary[PATH_BYTES];
+    bool same = false;
+    int size = snprintf(temporary, sizeof(temporary), "%s.tmp", path);
+    if (size < 0 || (size_t)size >= sizeof(temporary))
+        return hc_err_set(err, HC_EINVAL, "%.100s...: the name is too long", path);
+    int rc = mode == HC_OUT_NEW ? look(path, bytes, &same, err) : 0;
+    if (rc != 0 || same)
+        return rc;
+    if (write_temporary(temporary, bytes, secret) != 0 || rename(temporary, path) != 0) {
+        rc = failed(path, err);
+        (void)unlink(temporary);
+        return rc;
+    }
+    sync_folder(path);
+    return 0;
+}

@@ -1,0 +1,706 @@
+"""`handclasp ca …`, `client renew` and `client export --p12`: what is issued, for whom, and what a kill leaves."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import random
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import pkcs12
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from test_client_commands import Clients
+from test_registry_kills import assert_consistent, assert_files_on_record, kill_after
+
+KILLS = int(os.environ.get("HANDCLASP_KILLS", "330" if os.environ.get("CI") else "110"))
+PEM = serialization.Encoding.PEM
+PLAIN = (PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+
+
+class Authority(Clients):
+    def ca(self, *args: object, code: int = 0, **options) -> str:
+        done = self.run(*args, command="ca", **options)
+        assert done.returncode == code, done.stdout + done.stderr
+        if code:
+            assert done.stderr.count("\n") == 1, done.stderr
+        return done.stderr if code else done.stdout
+
+    def cas(self) -> list[dict]:
+        return json.loads(self.ca("show", "--json"))["cas"]
+
+    def roles(self) -> list[str]:
+        return [ca["role"] for ca in self.cas()]
+
+    def issuer(self, stem: str = "ca") -> x509.Certificate:
+        return x509.load_pem_x509_certificate((self.state / f"ca/{stem}.pem").read_bytes())
+
+    def crl(self, *args: object, stem: str = "ca") -> x509.CertificateRevocationList:
+        path = self.state.parent / "made.crl"
+        self.ca("crl", "--out", path, *args)
+        found = x509.load_der_x509_crl(path.read_bytes())
+        assert found.is_signature_valid(self.issuer(stem).public_key())
+        return found
+
+    def revoked(self, *args: object, stem: str = "ca") -> set[int]:
+        return {entry.serial_number for entry in self.crl(*args, stem=stem)}
+
+
+def name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def request_for(path: Path, key=None, *, subject: str = "somebody", extensions=()) -> Path:
+    key = key or ec.generate_private_key(ec.SECP256R1())
+    builder = x509.CertificateSigningRequestBuilder().subject_name(name(subject))
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=True)
+    path.write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(PEM))
+    return path
+
+
+def load(path: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(path.read_bytes())
+
+
+def number_of(crl: x509.CertificateRevocationList) -> int:
+    return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+
+
+@pytest.fixture
+def authority(program, tmp_path) -> Authority:
+    found = Authority(program, tmp_path / "s")
+    assert program.run("init", "--state", found.state, "--client", "alice").returncode == 0
+    return found
+
+
+@pytest.fixture
+def company(tmp_path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    """A root that signs CAs."""
+    key = ec.generate_private_key(ec.SECP384R1())
+    return ca_certificate(key, name("Company root"), key, name("Company root"), None), key
+
+
+def ca_certificate(key, subject, issuer_key, issuer, length, **options) -> x509.Certificate:
+    now = datetime.datetime.now(datetime.UTC)
+    usage = dict.fromkeys(
+        ["digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+         "encipher_only", "decipher_only"],
+        False,
+    )  # fmt: skip
+    public = key if options.get("public") else key.public_key()
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=options.get("days", 1000)))
+        .add_extension(x509.BasicConstraints(options.get("is_ca", True), length), critical=True)
+        .add_extension(x509.KeyUsage(key_cert_sign=True, crl_sign=True, **usage), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
+        .sign(issuer_key, hashes.SHA256())
+    )
+
+
+# --- ca show ---
+
+
+def test_the_ca_is_shown_with_its_key_and_what_it_issued(authority):
+    (ca,) = authority.cas()
+    assert (ca["ca"], ca["role"], ca["key_file"], ca["certificates"]) == ("ca/ca", "active", "plain", 1)
+    assert ca["key"]["curve"] == "prime256v1"
+    authority.do("issue", "bob")
+    authority.do("revoke", "alice")
+    assert [ca["certificates"] for ca in authority.cas()] == [1]
+    assert "active, key plain, 1 certificate in force" in authority.ca("show")
+    (authority.state / "ca/ca.key").rename(authority.state.parent / "away.key")
+    assert authority.cas()[0]["key_file"] == "away"
+
+
+def test_without_a_ca_showing_one_says_what_to_do(program, tmp_path):
+    done = program.run("ca", "show", "--state", tmp_path / "none")
+    assert done.returncode == 1
+    assert "handclasp init" in done.stderr
+    assert not (tmp_path / "none").exists()
+
+
+def test_without_a_registry_the_ca_is_shown_without_numbers(program, tmp_path):
+    state = tmp_path / "s"
+    assert program.run("init", "--state", state).returncode == 0
+    (state / "handclasp.yaml").write_text("registry: none\n")
+    assert Authority(program, state).cas()[0]["certificates"] is None
+
+
+# --- ca sign ---
+
+
+def test_a_request_is_signed_for_a_client_on_record(authority, tmp_path):
+    key = ec.generate_private_key(ec.SECP256R1())
+    request = request_for(tmp_path / "r.csr", key, subject="mallory")
+    authority.ca("sign", request, "--name", "alice", "--out", tmp_path / "a.pem", "--days", 30)
+    made = load(tmp_path / "a.pem")
+    assert made.subject == name("alice")
+    assert made.public_key() == key.public_key()
+    made.verify_directly_issued_by(authority.issuer())
+    assert 30 <= (made.not_valid_after_utc - made.not_valid_before_utc).total_seconds() / 86400 < 30.1
+    row = authority.show("alice")["certificates"][-1]
+    assert int(row["serial"]["hex"], 16) == made.serial_number
+    assert row["origin"] == "signed"
+    assert authority.do("export", f"serial:{row['serial']['hex']}").encode() == (tmp_path / "a.pem").read_bytes()
+
+
+def test_the_same_request_again_gives_the_same_certificate(authority, tmp_path):
+    request = request_for(tmp_path / "r.csr")
+    authority.ca("sign", request, "--name", "alice", "--out", tmp_path / "a.pem")
+    authority.ca("sign", request, "--name", "alice", "--out", tmp_path / "a.pem")
+    authority.ca("sign", request, "--name", "alice", "--out", tmp_path / "b.pem")
+    assert (tmp_path / "a.pem").read_bytes() == (tmp_path / "b.pem").read_bytes()
+    assert len(authority.show("alice")["certificates"]) == 2
+
+
+def test_nothing_that_a_request_asks_for_is_copied(authority, tmp_path):
+    wishes = [
+        x509.BasicConstraints(True, None),
+        x509.SubjectAlternativeName([x509.DNSName("bank.example"), x509.RFC822Name("root@bank.example")]),
+        x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]),
+    ]
+    request = request_for(tmp_path / "r.csr", extensions=wishes)
+    authority.ca("sign", request, "--name", "alice", "--out", tmp_path / "a.pem")
+    made = load(tmp_path / "a.pem")
+    assert not made.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    usage = made.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert list(usage) == [ExtendedKeyUsageOID.CLIENT_AUTH]
+    with pytest.raises(x509.ExtensionNotFound):
+        made.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+
+
+def test_names_are_those_that_the_operator_gives(authority, tmp_path):
+    request = request_for(tmp_path / "r.csr")
+    sans = ["--san", "DNS:pump.example", "--san", "IP:192.0.2.7", "--san", "URI:spiffe://example/pump"]
+    authority.ca("sign", request, "--name", "alice", "--profile", "device", "--out", tmp_path / "a.pem", *sans)
+    found = load(tmp_path / "a.pem").extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert found.get_values_for_type(x509.DNSName) == ["pump.example"]
+    assert [str(ip) for ip in found.get_values_for_type(x509.IPAddress)] == ["192.0.2.7"]
+    assert found.get_values_for_type(x509.UniformResourceIdentifier) == ["spiffe://example/pump"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--san", "DNS:pump.example"], "no alternative name of the kind DNS"),
+        (["--san", "pump.example"], "--san pump.example"),
+        (["--san", "DNS:-.example", "--profile", "device"], "--san"),
+        (["--profile", "nobody"], "there is no profile nobody"),
+    ],
+)
+def test_a_wrong_name_or_profile_signs_nothing(authority, tmp_path, words, says):
+    request = request_for(tmp_path / "r.csr")
+    done = authority.run("sign", request, "--name", "alice", "--out", tmp_path / "a.pem", *words, command="ca")
+    assert done.returncode in (1, 2)
+    assert says in done.stderr
+    assert not (tmp_path / "a.pem").exists()
+    assert len(authority.show("alice")["certificates"]) == 1
+
+
+def test_a_key_of_another_client_is_refused(authority, tmp_path):
+    authority.do("issue", "bob")
+    key = serialization.load_pem_private_key((authority.state / "clients/bob.key").read_bytes(), None)
+    request = request_for(tmp_path / "r.csr", key)
+    said = authority.ca("sign", request, "--name", "alice", "--out", tmp_path / "a.pem", code=1)
+    assert "on record with bob" in said
+    assert not (tmp_path / "a.pem").exists()
+
+
+def test_a_key_whose_certificate_was_revoked_is_refused(authority, tmp_path):
+    request = request_for(tmp_path / "r.csr")
+    authority.ca("sign", request, "--name", "alice", "--out", tmp_path / "a.pem")
+    authority.do("revoke", f"serial:{load(tmp_path / 'a.pem').serial_number:x}")
+    said = authority.ca("sign", request, "--name", "alice", "--out", tmp_path / "b.pem", code=1)
+    assert "was revoked" in said
+    assert not (tmp_path / "b.pem").exists()
+
+
+def test_the_cas_own_key_is_refused(authority, tmp_path):
+    key = serialization.load_pem_private_key((authority.state / "ca/ca.key").read_bytes(), None)
+    request = request_for(tmp_path / "r.csr", key)
+    authority.ca("sign", request, "--name", "alice", "--out", tmp_path / "a.pem", code=1)
+    assert not (tmp_path / "a.pem").exists()
+
+
+def test_a_weak_key_and_a_forged_request_are_refused(authority, tmp_path):
+    weak = request_for(tmp_path / "weak.csr", rsa.generate_private_key(65537, 1024))
+    authority.ca("sign", weak, "--name", "alice", "--out", tmp_path / "a.pem", code=1)
+    der = bytearray(x509.load_pem_x509_csr(request_for(tmp_path / "r.csr").read_bytes()).public_bytes(
+        serialization.Encoding.DER))  # fmt: skip
+    der[-1] ^= 1
+    (tmp_path / "forged.csr").write_bytes(der)
+    authority.ca("sign", tmp_path / "forged.csr", "--name", "alice", "--out", tmp_path / "a.pem", code=1)
+    (tmp_path / "none.csr").write_text("hello")
+    authority.ca("sign", tmp_path / "none.csr", "--name", "alice", "--out", tmp_path / "a.pem", code=1)
+    assert not (tmp_path / "a.pem").exists()
+    assert len(authority.show("alice")["certificates"]) == 1
+
+
+def test_a_record_is_made_only_where_that_is_asked_for(authority, tmp_path):
+    request = request_for(tmp_path / "r.csr")
+    assert "--create" in authority.ca("sign", request, "--name", "pump", "--out", tmp_path / "a.pem", code=1)
+    assert authority.names() == ["alice"]
+    authority.ca("sign", request, "--name", "pump", "--create", "--out", tmp_path / "a.pem")
+    assert authority.names() == ["alice", "pump"]
+
+
+@pytest.mark.parametrize("status", ["suspend", "revoke"])
+def test_nothing_is_signed_for_a_record_that_is_not_active(authority, tmp_path, status):
+    authority.do(status, "alice")
+    request = request_for(tmp_path / "r.csr")
+    authority.ca("sign", request, "--name", "alice", "--out", tmp_path / "a.pem", code=1)
+    assert not (tmp_path / "a.pem").exists()
+
+
+def test_a_file_that_says_something_else_is_not_overwritten(authority, tmp_path):
+    (tmp_path / "a.pem").write_text("precious")
+    request = request_for(tmp_path / "r.csr")
+    assert "says something else" in authority.ca(
+        "sign", request, "--name", "alice", "--out", tmp_path / "a.pem", code=1
+    )
+    assert (tmp_path / "a.pem").read_text() == "precious"
+
+
+# --- profiles ---
+
+
+def test_profiles_come_from_the_servers_configuration(authority):
+    config = authority.state / "handclasp.yaml"
+    config.write_text(
+        config.read_text() + "profiles:\n  meter:\n    like: device\n    keys: [ed25519]\n    lifetime: 10d\n"
+        "    subject: CN={name}, OU=Meters\n    crl-url: http://pki.example/ca.crl\n"
+    )
+    authority.do("issue", "m1", "--profile", "meter", "--san", "DNS:m1.example")
+    made = authority.certificate("m1")
+    assert made.subject.rfc4514_string() == "CN=m1,OU=Meters"
+    assert 10 <= (made.not_valid_after_utc - made.not_valid_before_utc).total_seconds() / 86400 < 10.1
+    (point,) = made.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+    assert point.full_name[0].value == "http://pki.example/ca.crl"
+    assert b"BEGIN PRIVATE KEY" in (authority.state / "clients/m1.key").read_bytes()
+    assert made.public_key_algorithm_oid == x509.oid.PublicKeyAlgorithmOID.ED25519
+
+
+# --- renew ---
+
+
+def test_a_renewed_certificate_replaces_one_that_stays_good(authority):
+    old = authority.certificate("alice")
+    made = authority.json("renew", "alice")["made"]
+    assert made == ["clients/alice-2.key", "clients/alice-2.pem"]
+    new = authority.certificate("alice-2")
+    assert new.subject == old.subject
+    assert new.public_key() != old.public_key()
+    first, second = authority.show("alice")["certificates"]
+    assert (first["status"], second["status"]) == ("active", "active")
+    assert (first["replaces"], second["replaces"]) == (None, authority.sql("SELECT min(id) FROM certificate")[0][0])
+
+
+def test_renewed_twice_nothing_is_made_until_the_old_one_is_gone(authority):
+    authority.do("renew", "alice")
+    assert authority.json("renew", "alice")["made"] == []
+    serial = f"serial:{authority.certificate('alice').serial_number:x}"
+    assert authority.json("renew", serial)["made"] == []
+    authority.do("revoke", serial)
+    assert authority.json("renew", "alice")["made"] == ["clients/alice-3.key", "clients/alice-3.pem"]
+    assert "was revoked" in authority.refuse("renew", serial)
+
+
+def test_of_several_certificates_the_serial_says_which_is_renewed(authority):
+    authority.do("issue", "alice", "--another")
+    assert "name the one to renew by its serial" in authority.refuse("renew", "alice", code=2)
+    serial = f"serial:{authority.certificate('alice-2').serial_number:x}"
+    assert authority.json("renew", serial)["made"] == ["clients/alice-3.key", "clients/alice-3.pem"]
+
+
+def test_alternative_names_are_renewed_too(authority):
+    authority.do("issue", "pump", "--profile", "device", "--san", "DNS:pump.example")
+    authority.do("renew", "pump", "--profile", "device")
+    found = authority.certificate("pump-2").extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert found.get_values_for_type(x509.DNSName) == ["pump.example"]
+
+
+def test_who_is_unknown_or_suspended_is_not_renewed(authority):
+    authority.refuse("renew", "nobody")
+    authority.do("suspend", "alice")
+    assert "resume" in authority.refuse("renew", "alice")
+
+
+# --- crl ---
+
+
+def test_the_list_has_every_revoked_certificate_of_the_ca_with_its_reason(authority):
+    assert authority.revoked() == set()
+    authority.do("issue", "bob")
+    authority.do("issue", "carol")
+    authority.do("revoke", "alice", "--reason", "keyCompromise")
+    authority.do("revoke", "bob")
+    crl = authority.crl()
+    alice, bob = (authority.certificate(who).serial_number for who in ("alice", "bob"))
+    assert {entry.serial_number for entry in crl} == {alice, bob}
+    entry = crl.get_revoked_certificate_by_serial_number(alice)
+    assert entry.extensions.get_extension_for_class(x509.CRLReason).value.reason == x509.ReasonFlags.key_compromise
+    key_id = authority.issuer().extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    assert crl.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier == key_id
+
+
+def test_each_list_has_a_greater_number_and_a_row_in_the_audit(authority):
+    numbers = [number_of(authority.crl()) for _ in range(3)]
+    assert numbers == sorted(set(numbers))
+    rows = authority.audit("--action", "crl.make")
+    assert [row["now"]["number"] for row in rows] == numbers[::-1]
+
+
+def test_the_number_does_not_go_back_with_the_registry(authority, tmp_path):
+    authority.crl()
+    shutil.copy(authority.state / "registry.db", tmp_path / "backup.db")
+    last = max(number_of(authority.crl()) for _ in range(2))
+    shutil.copy(tmp_path / "backup.db", authority.state / "registry.db")
+    while int(datetime.datetime.now(datetime.UTC).timestamp()) <= last:
+        pass  # two lists in one second came before
+    assert number_of(authority.crl()) > last
+
+
+def test_a_list_is_good_for_as_long_as_was_asked(authority):
+    crl = authority.crl("--crl-days", 3)
+    assert crl.next_update_utc - crl.last_update_utc == datetime.timedelta(days=3)
+    assert (lambda c: c.next_update_utc - c.last_update_utc)(authority.crl()) == datetime.timedelta(days=7)
+    config = authority.state / "handclasp.yaml"
+    config.write_text(config.read_text() + "crl-days: 2\n")
+    assert (lambda c: c.next_update_utc - c.last_update_utc)(authority.crl()) == datetime.timedelta(days=2)
+
+
+def test_without_out_the_list_lies_where_the_server_looks(authority):
+    authority.ca("crl")
+    (path,) = (authority.state / "crl").iterdir()
+    key_id = authority.issuer().extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    assert path.name == f"{key_id.hex()}.crl"
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_in_pem_openssl_reads_the_list(authority, tmp_path):
+    authority.ca("crl", "--pem", "--out", tmp_path / "c.pem")
+    done = subprocess.run(
+        ["openssl", "crl", "-in", tmp_path / "c.pem", "-CAfile", authority.state / "ca/ca.pem", "-noout"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "verify OK" in done.stderr
+
+
+def test_without_the_key_there_is_no_list(authority, tmp_path):
+    (authority.state / "ca/ca.key").unlink()
+    assert "is not here" in authority.ca("crl", "--out", tmp_path / "c.crl", code=1)
+    assert not (tmp_path / "c.crl").exists()
+    assert authority.audit("--action", "crl.make") == []
+
+
+# --- rotate, retire ---
+
+
+def test_after_a_rotation_both_cas_are_trusted_until_the_old_one_is_retired(authority):
+    old = authority.issuer()
+    authority.ca("rotate", "--name", "Shop CA 2027", "--key", "p-384")
+    assert [(ca["ca"], ca["role"], ca["certificates"]) for ca in authority.cas()] == [
+        ("ca/ca", "active", 0),
+        ("ca/old-1", "old", 1),
+    ]
+    assert authority.issuer().subject == name("Shop CA 2027")
+    assert authority.issuer("old-1") == old
+    assert authority.run(authority.state / "clients/alice.pem", command="explain").returncode == 0
+    authority.do("renew", "alice")
+    authority.certificate("alice-2").verify_directly_issued_by(authority.issuer())
+    assert "1 certificates of ca/old-1 are in force" in authority.ca("retire", "old-1", code=1)
+    authority.do("revoke", f"serial:{authority.certificate('alice').serial_number:x}")
+    assert "handclasp ca retire ca/old-1" in authority.ca("show")
+    authority.ca("retire", "old-1")
+    assert authority.roles() == ["active"]
+    assert authority.run(authority.state / "clients/alice.pem", command="explain").returncode == 1
+    assert authority.run(authority.state / "clients/alice-2.pem", command="explain").returncode == 0
+
+
+def test_the_old_ca_still_makes_its_list(authority):
+    alice = authority.certificate("alice").serial_number
+    authority.ca("rotate")
+    authority.do("revoke", "alice")
+    assert authority.revoked() == set()
+    assert authority.revoked("--ca", "old-1", stem="old-1") == {alice}
+
+
+def test_the_active_ca_is_not_retired(authority):
+    authority.ca("retire", "ca", code=2)
+    authority.ca("retire", "old-1", code=1)
+    assert authority.roles() == ["active"]
+
+
+# --- csr, import ---
+
+
+def test_an_intermediate_of_the_companys_root_issues(authority, company, tmp_path):
+    root, root_key = company
+    authority.ca("csr", "--name", "Shop clients", "--out", tmp_path / "ca.csr")
+    request = x509.load_pem_x509_csr((tmp_path / "ca.csr").read_bytes())
+    assert request.is_signature_valid
+    answer = ca_certificate(request.public_key(), request.subject, root_key, root.subject, 0, public=True)
+    (tmp_path / "answer.pem").write_bytes(answer.public_bytes(PEM) + root.public_bytes(PEM))
+    authority.ca("import", tmp_path / "answer.pem")
+    assert authority.issuer() == answer
+    assert authority.roles() == ["active", "old"]
+    authority.do("issue", "bob")
+    authority.certificate("bob").verify_directly_issued_by(answer)
+    for who in ("alice", "bob"):
+        assert authority.run(authority.state / f"clients/{who}.pem", command="explain").returncode == 0
+    assert not (authority.state / "ca/request.key").exists()
+
+
+def test_the_same_request_is_made_until_it_is_answered(authority, tmp_path):
+    keys = set()
+    for n in range(2):
+        authority.ca("csr", "--name", "Shop clients", "--out", tmp_path / f"{n}.csr")
+        public = x509.load_pem_x509_csr((tmp_path / f"{n}.csr").read_bytes()).public_key()
+        keys.add(public.public_bytes(PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
+    assert len(keys) == 1
+    assert "BEGIN CERTIFICATE REQUEST" in authority.ca("csr", "--name", "Shop clients")
+
+
+def test_what_the_companys_root_signed_elsewhere_is_no_client(authority, company, tmp_path):
+    root, root_key = company
+    key = ec.generate_private_key(ec.SECP256R1())
+    ours = ca_certificate(key, name("Shop clients"), root_key, root.subject, 0)
+    (tmp_path / "ca.pem").write_bytes(ours.public_bytes(PEM) + root.public_bytes(PEM))
+    (tmp_path / "ca.key").write_bytes(key.private_bytes(*PLAIN))
+    authority.ca("import", tmp_path / "ca.pem", "--key", tmp_path / "ca.key")
+    laptop = ca_certificate(ec.generate_private_key(ec.SECP256R1()), name("laptop"), root_key, root.subject, 0)
+    (tmp_path / "laptop.pem").write_bytes(laptop.public_bytes(PEM))
+    done = authority.run(tmp_path / "laptop.pem", command="explain")
+    assert done.returncode == 1
+    assert "untrusted-issuer" in done.stdout
+
+
+@pytest.mark.parametrize("wrong", ["not a CA", "another key", "ended", "not by the root behind it", "no certificate"])
+def test_a_ca_that_cannot_be_ours_is_not_imported(authority, company, tmp_path, wrong):
+    root, root_key = company
+    key, other = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    signer = other if wrong == "not by the root behind it" else root_key
+    options = {"is_ca": False} if wrong == "not a CA" else {"days": 0} if wrong == "ended" else {}
+    length = None if wrong == "not a CA" else 0
+    made = ca_certificate(key, name("Shop clients"), signer, root.subject, length, **options)
+    pem = made.public_bytes(PEM) + root.public_bytes(PEM)
+    (tmp_path / "ca.pem").write_bytes(b"hello" if wrong == "no certificate" else pem)
+    (tmp_path / "ca.key").write_bytes((other if wrong == "another key" else key).private_bytes(*PLAIN))
+    before = authority.issuer()
+    authority.ca("import", tmp_path / "ca.pem", "--key", tmp_path / "ca.key", code=1)
+    assert authority.issuer() == before
+    assert authority.roles() == ["active"]
+
+
+# --- the passphrase ---
+
+
+@pytest.fixture
+def passphrase(tmp_path) -> Path:
+    path = tmp_path / "passphrase"
+    path.write_text("correct horse battery\n")
+    path.chmod(0o600)
+    return path
+
+
+def test_an_encrypted_ca_signs_with_its_passphrase_alone(program, tmp_path, passphrase):
+    state = tmp_path / "s"
+    init = ["init", "--state", state, "--client", "alice", "--ca-passphrase-file", passphrase]
+    assert program.run(*init).returncode == 0
+    authority = Authority(program, state)
+    assert b"ENCRYPTED" in (state / "ca/ca.key").read_bytes()
+    assert b"ENCRYPTED" not in (state / "clients/alice.key").read_bytes()
+    assert authority.cas()[0]["key_file"] == "encrypted"
+    assert "passphrase" in authority.refuse("issue", "bob")
+    wrong = tmp_path / "wrong"
+    wrong.write_text("wrong")
+    wrong.chmod(0o600)
+    authority.refuse("issue", "bob", "--ca-passphrase-file", wrong)
+    authority.do("issue", "bob", "--ca-passphrase-file", passphrase)
+    config = state / "handclasp.yaml"
+    config.write_text(config.read_text() + f"ca-passphrase-file: {passphrase}\n")
+    authority.do("issue", "carol")
+    authority.do("renew", "bob")
+    authority.crl()
+    authority.ca("rotate")
+    assert [ca["key_file"] for ca in authority.cas()] == ["encrypted", "encrypted"]
+
+
+def test_a_passphrase_comes_as_a_systemd_credential(authority, program, passphrase, tmp_path):
+    authority.ca("encrypt", "--new-passphrase-file", passphrase)
+    assert "passphrase" in authority.refuse("issue", "bob")
+    shutil.copy(passphrase, tmp_path / "handclasp-ca-passphrase")
+    env = program.environment(CREDENTIALS_DIRECTORY=str(tmp_path))
+    assert authority.run("issue", "bob", env=env).returncode == 0
+
+
+def test_a_passphrase_that_others_can_read_is_refused(authority, passphrase):
+    passphrase.chmod(0o644)
+    assert "chmod 600" in authority.ca("encrypt", "--new-passphrase-file", passphrase, code=1)
+    assert authority.cas()[0]["key_file"] == "plain"
+
+
+def test_keys_are_encrypted_and_the_passphrase_is_changed(authority, passphrase, tmp_path):
+    authority.ca("rotate")
+    authority.ca("encrypt", "--new-passphrase-file", passphrase)
+    assert [ca["key_file"] for ca in authority.cas()] == ["encrypted", "encrypted"]
+    new = tmp_path / "new"
+    new.write_text("another one")
+    new.chmod(0o600)
+    assert "passphrase" in authority.ca("encrypt", "--new-passphrase-file", new, code=1)
+    authority.ca("encrypt", "--new-passphrase-file", new, "--ca-passphrase-file", passphrase)
+    authority.do("issue", "bob", "--ca-passphrase-file", new)
+    for stem in ("ca", "old-1"):
+        key = serialization.load_pem_private_key((authority.state / f"ca/{stem}.key").read_bytes(), b"another one")
+        assert key.public_key() == authority.issuer(stem).public_key()
+
+
+# --- PKCS#12 ---
+
+
+def test_a_key_and_its_certificate_are_exported_as_pkcs12(authority, tmp_path):
+    path = tmp_path / "alice.p12"
+    said = authority.json("export", "alice", "--p12", path)
+    key, certificate, others = pkcs12.load_key_and_certificates(path.read_bytes(), said["passphrase"].encode())
+    assert certificate == authority.certificate("alice")
+    assert key.public_key() == certificate.public_key()
+    assert others == [authority.issuer()]
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert len(said["passphrase"]) == 23
+    info = subprocess.run(
+        ["openssl", "pkcs12", "-in", path, "-info", "-noout", "-passin", f"pass:{said['passphrase']}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "PBES2" in info.stderr
+    assert "sha1" not in info.stderr.lower()
+
+
+def test_a_passphrase_of_a_file_is_used_and_not_shown(authority, passphrase, tmp_path):
+    said = authority.do("export", "alice", "--p12", tmp_path / "a.p12", "--passphrase-file", passphrase)
+    assert "correct horse" not in said
+    assert "passphrase" not in said.replace(str(tmp_path), "")
+    assert pkcs12.load_key_and_certificates((tmp_path / "a.p12").read_bytes(), b"correct horse battery")[0]
+
+
+def test_old_phones_get_an_old_file_where_that_is_asked_for(authority, passphrase, tmp_path):
+    path = tmp_path / "a.p12"
+    done = authority.run("export", "alice", "--p12", path, "--legacy", "--passphrase-file", passphrase)
+    if done.returncode:  # OpenSSL was built without them
+        pytest.skip(done.stderr)
+    assert pkcs12.load_key_and_certificates(path.read_bytes(), b"correct horse battery")[0]
+
+
+def test_without_its_key_there_is_no_pkcs12(authority, tmp_path):
+    (authority.state / "clients/alice.key").unlink()
+    assert "no key" in authority.refuse("export", "alice", "--p12", tmp_path / "a.p12")
+    assert not (tmp_path / "a.p12").exists()
+    authority.refuse("export", "alice", "--legacy", code=2)
+
+
+def test_of_two_keys_the_serial_says_which_is_exported(authority, passphrase, tmp_path):
+    authority.do("renew", "alice")
+    words = ["--p12", tmp_path / "a.p12", "--passphrase-file", passphrase]
+    assert "by its serial" in authority.refuse("export", "alice", *words, code=2)
+    authority.do("export", f"serial:{authority.certificate('alice-2').serial_number:x}", *words)
+    found = pkcs12.load_key_and_certificates((tmp_path / "a.p12").read_bytes(), b"correct horse battery")
+    assert found[1] == authority.certificate("alice-2")
+
+
+# --- kills ---
+
+
+def one_signed(authority: Authority) -> None:
+    made = load(authority.state / "out.pem")
+    (row,) = authority.show("pump")["certificates"]
+    assert int(row["serial"]["hex"], 16) == made.serial_number
+
+
+def one_renewed(authority: Authority) -> None:
+    assert len(authority.show("alice")["certificates"]) == 2
+    found = sorted(path.name for path in (authority.state / "clients").glob("alice*"))
+    assert found == ["alice-2.key", "alice-2.pem", "alice.key", "alice.pem"]
+
+
+def every_ca_has_its_key(authority: Authority) -> None:
+    trusted = x509.load_pem_x509_certificates((authority.state / "ca/trust.pem").read_bytes())
+    cas = authority.cas()
+    assert {ca["sha256"] if "sha256" in ca else ca["fingerprint_sha256"] for ca in cas} == {
+        c.fingerprint(hashes.SHA256()).hex() for c in trusted
+    }
+    for ca in cas:
+        path = authority.state / f"{ca['ca']}.key"
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+        assert key.public_key() == load(path.with_suffix(".pem")).public_key()
+    assert authority.run(authority.state / "clients/alice.pem", command="explain").returncode == 0
+
+
+def numbers_grow(authority: Authority) -> None:
+    (path,) = (authority.state / "crl").glob("*.crl")
+    numbers = [row["now"]["number"] for row in authority.audit("--action", "crl.make")]
+    assert numbers == sorted(set(numbers), reverse=True)
+    assert number_of(x509.load_der_x509_crl(path.read_bytes())) == numbers[0]
+
+
+COMMANDS: dict[str, tuple[list[str], Callable[[Authority], None]]] = {
+    "sign": (["ca", "sign", "{seed}/r.csr", "--name", "pump", "--create", "--out", "{state}/out.pem"], one_signed),
+    "renew": (["client", "renew", "alice"], one_renewed),
+    "rotate": (["ca", "rotate"], every_ca_has_its_key),
+    "crl": (["ca", "crl"], numbers_grow),
+}
+
+
+@pytest.fixture(scope="module")
+def seed(program, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("ca-kills")
+    assert program.run("init", "--state", folder / "s", "--client", "alice", "--client", "bob").returncode == 0
+    assert program.run("client", "revoke", "bob", "--state", folder / "s").returncode == 0
+    request_for(folder / "r.csr")
+    return folder
+
+
+@pytest.mark.parametrize("what", COMMANDS)
+def test_killed_at_any_moment_the_next_run_ends_with_one_outcome(program, seed, tmp_path, what):
+    words, outcome = COMMANDS[what]
+    chance = random.Random(what)
+    fell_within, whole_s = 0, 0.0
+    turns = max(1, KILLS // len(COMMANDS))
+    for turn in range(turns):
+        state = tmp_path / f"s{turn}"
+        shutil.copytree(seed / "s", state)
+        authority = Authority(program, state)
+        line = [w.format(state=state, seed=seed) for w in words] + ["--state", str(state)]
+        if turn < 2:  # how long it takes alone, so that kills fall within it
+            began = time.perf_counter()
+            assert program.run(*line).returncode == 0
+            whole_s = time.perf_counter() - began
+            shutil.rmtree(state)
+            shutil.copytree(seed / "s", state)
+        fell_within += kill_after(program, chance.uniform(0, whole_s), line)
+        assert_files_on_record(authority)
+        done = program.run(*line)
+        assert done.returncode == 0, done.stderr
+        outcome(authority)
+        assert_consistent(authority)
+        assert_files_on_record(authority)
+        assert not [p for p in state.rglob("*") if p.suffix in (".new", ".tmp")]
+    assert fell_within >= turns // 3, "hardly a kill fell within the command"
