@@ -360,6 +360,8 @@ class Script:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # What a shell starts in the background ignores it, and so do its children.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         log: IO[str] | None = self.process.stderr
         assert log is not None
