@@ -10,7 +10,7 @@ scripts/extras.sh test
 if [ $# -gt 0 ]; then exec "$python" -m pytest -q "$@"; fi
 
 scripts/unit.sh
-for suite in tests/python examples/hello examples/readings tests/server tests/interop; do
+for suite in tests/python examples/{hello,readings,behind-nginx,behind-apache} tests/server tests/interop; do
     printf '== %s\n' "$suite"
     # Each in a process and a folder of its own: every example has an app.py, as Flask projects have.
     (cd "$suite" && exec "$twice" "$python" -q -rfs .)
