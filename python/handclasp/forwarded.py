@@ -201,8 +201,9 @@ def _peer_of(connection: socket.socket) -> str | None:
 class _Files:
     """CA certificates and revocation lists, read anew when they have changed."""
 
-    def __init__(self, ca_certs: Sequence[str], crl: Sequence[str]) -> None:
-        self.ca_certs, self.crl = ca_certs, crl
+    def __init__(self, ca_certs: Sequence[str], crl: Sequence[str], folder: str | None) -> None:
+        self._ca_certs, self._crl = ca_certs, crl
+        self._folder = folder  # its CAs come and go as they are replaced; None: `ca_certs` are all
         self.state = self._state()
         self.looked = time.monotonic()
 
@@ -211,11 +212,14 @@ class _Files:
         return [(path, Path(path).read_bytes()) for path in paths]
 
     def read(self) -> tuple[list[tuple[str, bytes]], list[tuple[str, bytes]]]:
-        return self._read(self.ca_certs), self._read(self.crl)
+        return self._read(self._cas()), self._read(self._crl)
+
+    def _cas(self) -> Sequence[str]:
+        return self._ca_certs if self._folder is None else _cas_of_state(self._folder)
 
     def _state(self) -> list[tuple[int, ...] | None]:
         found: list[tuple[int, ...] | None] = []
-        for path in (*self.ca_certs, *self.crl):
+        for path in (*self._cas(), *self._crl):
             try:
                 stat = os.stat(path)
                 found.append((stat.st_ino, stat.st_mtime_ns, stat.st_size))
@@ -400,8 +404,9 @@ class ForwardedClientCertificate:
         self._trusted = _Trusted(trusted)
         self._mode = client_cert
         folder = os.fspath(state) if state is not None else None
-        paths = _resolve(folder, _as_list(ca_certs), _as_list(crl), registry)
-        self._files = _Files(paths.ca_certs, paths.crl)
+        given = _as_list(ca_certs)
+        paths = _resolve(folder, given, _as_list(crl), registry)
+        self._files = _Files(paths.ca_certs, paths.crl, None if given or folder is None else paths.base)
         self._door = _door.Door(
             *self._files.read(),
             registry=paths.registry,
@@ -497,7 +502,7 @@ class ForwardedClientCertificate:
         environ[_environ.VERDICT_DETAIL] = detail
         environ[_environ.ERROR] = error
         environ[_environ.DEPTH] = depth
-        environ[_environ.REFUSE] = _Refuse(environ)
+        environ[_environ.REFUSE] = _Refuse(seen.certificate, environ.get("REMOTE_ADDR"))
         client = known[1]
         environ[_environ.CLIENT] = client
         if client is not None:
@@ -507,7 +512,7 @@ class ForwardedClientCertificate:
         if verdict != seen.logged:  # once, not for every request of a client that does not give up
             seen.logged = verdict
             if verdict != _environ.OK:
-                _log_refusal(environ, verdict, detail)
+                _log_refusal(seen.certificate, environ.get("REMOTE_ADDR"), verdict, detail)
         return verdict
 
     def _admit(self, environ: WSGIEnvironment, start_response: StartResponse, verdict: str) -> Iterable[bytes]:
@@ -519,7 +524,7 @@ class ForwardedClientCertificate:
         if absent and self._mode == "optional":
             return self.app(environ, start_response)
         if absent:
-            _log_refusal(environ, verdict, "")
+            _log_refusal(None, environ.get("REMOTE_ADDR"), verdict, "")
         return _problem(start_response, "403 Forbidden", environ)
 
 
@@ -531,31 +536,26 @@ def _nobody(environ: WSGIEnvironment) -> str:
     environ[_environ.VERDICT_DETAIL] = ""
     environ[_environ.ERROR] = 0
     environ[_environ.DEPTH] = 0
-    environ[_environ.REFUSE] = _Refuse(environ)
+    environ[_environ.REFUSE] = _Refuse(None, environ.get("REMOTE_ADDR"))
     return _environ.NO_CERTIFICATE
 
 
 class _Refuse:
-    """`handclasp.refuse`: one line in the log for a refusal by the application."""
+    """`handclasp.refuse`: one line in the log for a refusal by the application. Without the environ that it is in: a
+    cycle would keep all of a request until the collector comes."""
 
-    __slots__ = ("_environ",)
+    __slots__ = ("_address", "_certificate")
 
-    def __init__(self, environ: WSGIEnvironment) -> None:
-        self._environ = environ
+    def __init__(self, certificate: Certificate | None, address: object) -> None:
+        self._certificate, self._address = certificate, address
 
     def __call__(self, reason: str, verdict: str = _environ.REFUSED_BY_APP) -> None:
-        _log_refusal(self._environ, verdict, reason)
+        _log_refusal(self._certificate, self._address, verdict, reason)
 
 
-def _log_refusal(environ: WSGIEnvironment, verdict: str, reason: str) -> None:
-    certificate = environ.get(_environ.CERTIFICATE)
-    if not isinstance(certificate, Certificate):
-        _log.warning(
-            "client refused verdict=%s reason=%r address=%r",
-            verdict,
-            reason,
-            environ.get("REMOTE_ADDR"),
-        )
+def _log_refusal(certificate: Certificate | None, address: object, verdict: str, reason: str) -> None:
+    if certificate is None:
+        _log.warning("client refused verdict=%s reason=%r address=%r", verdict, reason, address)
         return
     _log.warning(
         "client refused verdict=%s reason=%r subject=%r issuer=%r serial=%s serial_decimal=%d "
@@ -567,7 +567,7 @@ def _log_refusal(environ: WSGIEnvironment, verdict: str, reason: str) -> None:
         certificate.serial_hex,
         certificate.serial,
         certificate.fingerprint_sha256,
-        environ.get("REMOTE_ADDR"),
+        address,
     )
 
 

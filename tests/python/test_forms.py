@@ -113,6 +113,57 @@ def test_two_headers_that_disagree_are_none() -> None:
         read("aws-alb", {**both, "X-Amzn-Mtls-Clientcert": alb(OTHER)})
 
 
+# As the documentation of the load balancer has them: PEM, URL-encoded with "+=/" as safe characters. The octets are
+# chosen so that all three are there.
+ALB_LEAF = "-----BEGIN%20CERTIFICATE-----%0AMAYEBPv/++8=%0A-----END%20CERTIFICATE-----%0A"
+ALB_ISSUER = "-----BEGIN%20CERTIFICATE-----%0AMAMCAQI=%0A-----END%20CERTIFICATE-----%0A"
+ALB_DER = bytes.fromhex("30060404fbfffbef")
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"X-Amzn-Mtls-Clientcert-Leaf": ALB_LEAF}, Handed(ALB_DER)),
+        ({"X-Amzn-Mtls-Clientcert": ALB_LEAF}, Handed(ALB_DER)),
+        ({"X-Amzn-Mtls-Clientcert": ALB_LEAF + ALB_ISSUER}, Handed(ALB_DER, (OTHER,))),
+        ({"X-Amzn-Mtls-Clientcert": ALB_LEAF[:-3]}, Handed(ALB_DER)),
+        ({"X-Amzn-Mtls-Clientcert-Leaf": ""}, None),
+        ({}, None),
+    ],
+)
+def test_an_alb_s_headers_are_read_as_it_documents_them(headers: dict[str, str], expected: Handed | None) -> None:
+    beside = {
+        "X-Amzn-Mtls-Clientcert-Serial-Number": "03A5B1",
+        "X-Amzn-Mtls-Clientcert-Issuer": "CN=rootcamtls.com,OU=rootCA,O=mTLS,L=Seattle,ST=Washington,C=US",
+        "X-Amzn-Mtls-Clientcert-Subject": "CN=client_.com,OU=client-3,O=mTLS,ST=Washington,C=US",
+        "X-Amzn-Mtls-Clientcert-Validity": "NotBefore=2023-09-21T01:50:17Z;NotAfter=2024-09-20T01:50:17Z",
+    }
+    assert read("aws-alb", headers | beside) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ALB_LEAF + ALB_LEAF[:40],  # cut off
+        ALB_LEAF.replace("%0A", "%00", 1),
+        ALB_LEAF.replace("/", "%2F").replace("%2F", "%", 1),
+        ALB_LEAF.replace("MAY", "MA%ff"),
+        "x" + ALB_LEAF,
+        ALB_LEAF + "x",
+        ALB_LEAF + ALB_ISSUER * 10,
+    ],
+)
+@pytest.mark.parametrize("name", ["X-Amzn-Mtls-Clientcert-Leaf", "X-Amzn-Mtls-Clientcert"])
+def test_an_alb_s_header_that_is_not_so_is_none(name: str, text: str) -> None:
+    with pytest.raises(Unreadable):
+        read("aws-alb", {name: text})
+
+
+def test_an_alb_s_leaf_is_one_certificate() -> None:
+    with pytest.raises(Unreadable):
+        read("aws-alb", {"X-Amzn-Mtls-Clientcert-Leaf": ALB_LEAF + ALB_ISSUER})
+
+
 def test_envoy_s_parts_that_disagree_are_none() -> None:
     cert = f"Cert={escaped(LEAF)}"
     assert read("envoy", {XFCC: f'{cert};Chain="{escaped(LEAF)}{escaped(OTHER)}"'}) == Handed(LEAF, (OTHER,))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import gc
 import os
 import socket
 import tempfile
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -282,6 +284,35 @@ def test_a_certificate_is_verified_here_again(behind: Any, ca: Ca, whose: str, v
         assert f"serial={cert.serial_number:x} serial_decimal={cert.serial_number}" in caplog.text
 
 
+@pytest.mark.parametrize("mode", ["verify", "passthrough"])
+def test_an_alb_hands_over_a_certificate_that_is_verified_here(behind: Any, app: Flask, ca: Ca, mode: str) -> None:
+    """In passthrough the intermediate that the client sent is needed, and a self-made chain is worth nothing."""
+    middle, impostor = Ca("Middle CA"), Ca("Middle CA")
+    middle.cert = ca._sign(middle.name, middle.key, ca=True)
+    client = behind(form="aws-alb", trusted=["10.0.0.0/16"])
+
+    def ask(*chain: x509.Certificate, address: str = "10.0.3.4") -> Any:
+        name = "X-Amzn-Mtls-Clientcert" + ("-Leaf" if mode == "verify" else "")
+        headers = {
+            name: quote("".join(map(pem, chain)), safe="+=/"),
+            "X-Amzn-Mtls-Clientcert-Subject": "CN=root",
+            "X-Amzn-Mtls-Clientcert-Serial-Number": "01",
+        }
+        return client.get("/see", headers=headers, environ_base={"REMOTE_ADDR": address})
+
+    alice = middle.issue("alice")
+    if mode == "passthrough":
+        seen = ask(alice, middle.cert).json
+        assert (seen["handclasp.verdict"], seen["SSL_CLIENT_S_DN"]) == ("ok", "CN=alice")
+        assert "CN=root" not in seen.values()
+        assert ask(impostor.issue("alice"), impostor.cert).json["handclasp.verdict"] == "untrusted-issuer"
+        assert ask(impostor.issue("alice"), middle.cert).json["handclasp.verdict"] == "untrusted-issuer"
+    bob = ca.issue("bob")
+    assert ask(bob).json["SSL_CLIENT_S_DN"] == "CN=bob"
+    assert ask(bob, address="10.1.0.1").json["handclasp.verdict"] == "no-certificate"
+    assert ask(Ca("Shop CA").issue("bob")).json["handclasp.verdict"] == "untrusted-issuer"
+
+
 def test_a_header_that_disagrees_with_a_variable_is_nobody(behind: Any, ca: Ca, caplog: Any) -> None:
     alice, mallory = ca.issue("alice"), ca.issue("mallory")
     client = behind(trusted=["tcp:127.0.0.1"])
@@ -303,6 +334,30 @@ def test_each_part_of_what_is_handed_over_decides(behind: Any, ca: Ca) -> None:
         assert client.get("/guarded", headers={"X-SSL-Client-Verify": "SUCCESS"}).status_code == 403
         assert client.get("/guarded", headers=good, environ_base={"REMOTE_ADDR": "192.0.2.1"}).status_code == 403
         assert client.get("/guarded").status_code == 403
+
+
+@pytest.mark.parametrize("who", ["alice", "nobody"])
+def test_a_request_is_gone_when_it_is_over(ca: Ca, who: str) -> None:
+    """Not kept by a cycle until the collector comes: an environ holds connections and files."""
+
+    class Kept:
+        pass
+
+    kept = Kept()
+    gone = weakref.ref(kept)
+    options: Any = {"form": "nginx", "trusted": ["127.0.0.1"], "registry": "none", "ca_certs": ca_path(ca)}
+    middleware = ForwardedClientCertificate(lambda environ, start_response: [b""], **options)
+    environ = {"REMOTE_ADDR": "127.0.0.1", "test.kept": kept}
+    if who == "alice":
+        environ["HTTP_X_SSL_CLIENT_CERT"] = escaped(ca.issue("alice"))
+    gc.disable()
+    try:
+        middleware(environ, lambda *_: None)  # type: ignore[arg-type, return-value]
+        assert environ["handclasp.verdict"] == ("ok" if who == "alice" else "no-certificate")
+        del environ, kept
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_strangers_do_not_push_out_who_is_known(behind: Any, app: Flask, ca: Ca, monkeypatch: Any) -> None:
