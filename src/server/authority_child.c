@@ -9,6 +9,8 @@
 
 #include "base/clock.h"
 #include "server/authority_main.h"
+#include "server/ca_supply.h"
+#include "server/packet.h"
 #include "server/registry_owner.h"
 #include "server/workers.h"
 
@@ -30,8 +32,13 @@ const char *hc_authority_state_name(hc_authority_state state)
 void hc_authority_child_init(hc_authority_child *c, uv_loop_t *loop, const hc_log *log,
                              const hc_authority_hooks *hooks, const hc_plan *plan)
 {
-    *c = (hc_authority_child){
-        .loop = loop, .log = log, .hooks = *hooks, .plan = plan, .front_fd = -1, .report_fd = -1};
+    *c = (hc_authority_child){.loop = loop,
+                              .log = log,
+                              .hooks = *hooks,
+                              .plan = plan,
+                              .front_fd = -1,
+                              .supply_fd = -1,
+                              .report_fd = -1};
     (void)uv_timer_init(loop, &c->timer); /* cannot fail */
     c->timer.data = c;
 }
@@ -106,7 +113,7 @@ static int spawn(hc_authority_child *c, const int fds[2], hc_err *err)
                       .argv = (char *const *)argv,
                       .env = environ,
                       .fds = fds,
-                      .fd_count = 2,
+                      .fd_count = 3,
                       .identity = &c->plan->authority,
                       .ignore = ignored,
                       .ignore_count = HC_COUNT(ignored)};
@@ -120,17 +127,35 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
+int hc_authority_child_supply(hc_authority_child *c, hc_err *err)
+{
+    int fd = -1;
+    if (c->supply_fd < 0)
+        return 0;
+    int rc = hc_ca_supply_seal(&c->plan->settings, &fd, err);
+    if (rc == 0 && hc_packet_send(c->supply_fd, HC_SLICE_LITERAL("C"), fd, MSG_DONTWAIT) < 0)
+        rc = hc_err_errno(err, errno, "the authority does not take the CAs");
+    close_fd(&fd);
+    return rc;
+}
+
 int hc_authority_child_start(hc_authority_child *c, hc_err *err)
 {
-    int pair[2] = {-1, -1}, report[2] = {-1, -1};
+    int pair[2] = {-1, -1}, report[2] = {-1, -1}, supply[2] = {-1, -1};
     int rc = hc_registry_hand_over(&c->plan->settings, &c->plan->authority, &c->plan->front, err);
     if (rc == 0 && c->report_fd >= 0)
         rc = hc_err_set(err, HC_EBUSY, "the authority is still ending");
     if (rc == 0 && (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0 ||
+                    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, supply) != 0 ||
                     pipe2(report, O_CLOEXEC | O_NONBLOCK) != 0))
         rc = hc_err_errno(err, errno, "cannot make the authority's sockets");
+    close_fd(&c->supply_fd);
+    c->supply_fd = supply[0];
     if (rc == 0)
-        rc = spawn(c, (int[]){pair[1], report[1]}, err);
+        rc = hc_authority_child_supply(c, err); /* waits there for the process */
+    if (rc == 0)
+        rc = spawn(c, (int[]){pair[1], report[1], supply[1]}, err);
+    close_fd(&supply[1]);
     close_fd(&pair[1]);
     close_fd(&report[1]);
     if (rc == 0) {
@@ -141,6 +166,7 @@ int hc_authority_child_start(hc_authority_child *c, hc_err *err)
     if (rc != 0) { /* one that was started reads the end of its socket, and exits */
         close_fd(&pair[0]);
         close_fd(&report[0]);
+        close_fd(&c->supply_fd);
         return rc;
     }
     close_fd(&c->front_fd);
@@ -209,6 +235,7 @@ void hc_authority_child_reap(hc_authority_child *c)
     (void)uv_timer_stop(&c->timer);
     close_report(c);
     close_fd(&c->front_fd);
+    close_fd(&c->supply_fd);
     if (c->state != HC_AUTHORITY_ENDING) {
         c->state = HC_AUTHORITY_DOWN;
         restart_later(c);

@@ -38,7 +38,8 @@ typedef struct hc_authority_child {
     const hc_plan *plan; /* the one in force */
     hc_authority_state state;
     pid_t pid;
-    int front_fd; /* -1: the front has it, or there is none */
+    int front_fd;  /* -1: the front has it, or there is none */
+    int supply_fd; /* where the CAs go; -1: there is no process */
     uv_poll_t report;
     int report_fd; /* -1: not watched */
     char trouble[512];
@@ -52,6 +53,8 @@ void hc_authority_child_init(hc_authority_child *c, uv_loop_t *loop, const hc_lo
 int hc_authority_child_start(hc_authority_child *c, hc_err *err) HC_MUST_CHECK;
 /* The front's end, the caller's from now on; -1 where there is none. */
 int hc_authority_child_take_fd(hc_authority_child *c);
+/* The CAs as they are now: at start, and again after a reload. */
+int hc_authority_child_supply(hc_authority_child *c, hc_err *err) HC_MUST_CHECK;
 /* Not started again; killed where it does not end soon after the front. */
 void hc_authority_child_end(hc_authority_child *c);
 void hc_authority_child_kill(hc_authority_child *c);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "server/authority_message.h"
+#include "server/packet.h"
 
 #define PINS_MAX       4096
 #define PIN_AGAIN_MS   5000 /* an authority that could not write it says nothing */
@@ -274,11 +275,20 @@ static void on_answer(hc_authority_link *l, const hc_authority_message *m)
         post_answer(w, m->text);
 }
 
+static void on_list(hc_authority_link *l, hc_slice name, int fd)
+{
+    hc_err err = {0};
+    const hc_shared *shared = l->loop->shared;
+    if (hc_published_put(shared->published, name, fd, &err) != 0)
+        hc_log_text(shared->log, HC_LOG_ERROR, "%s", err.text);
+}
+
 static bool from_authority(hc_slice packet, hc_authority_message *out)
 {
     hc_err err = {0};
     return packet.size &&
-           (packet.at[0] == HC_AUTHORITY_ANSWER || packet.at[0] == HC_AUTHORITY_PINNED) &&
+           (packet.at[0] == HC_AUTHORITY_ANSWER || packet.at[0] == HC_AUTHORITY_PINNED ||
+            packet.at[0] == HC_AUTHORITY_CRL) &&
            hc_authority_decode(packet, out, NULL, &err) == 0;
 }
 
@@ -286,16 +296,22 @@ static bool receive(hc_authority_link *l)
 {
     hc_authority_message m;
     /* This thread alone changes `fd`: no lock to read it. */
-    ssize_t n = recv(l->fd, l->packet, sizeof l->packet, MSG_DONTWAIT);
+    int fd;
+    ssize_t n = hc_packet_receive(l->fd, l->packet, sizeof l->packet, MSG_DONTWAIT, &fd);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return false;
-    if (n > 0 && from_authority(hc_slice_of(l->packet, (size_t)n), &m)) {
+    if (n > 0 && from_authority(hc_slice_of(l->packet, (size_t)n), &m) &&
+        (fd >= 0) == (m.type == HC_AUTHORITY_CRL)) {
         if (m.type == HC_AUTHORITY_ANSWER)
             on_answer(l, &m);
+        else if (m.type == HC_AUTHORITY_CRL)
+            on_list(l, m.text, fd);
         else
             on_pinned(l, m.certificate_id);
         return true;
     }
+    if (fd >= 0)
+        (void)close(fd);
     if (n > 0)
         hc_log_text(l->loop->shared->log, HC_LOG_ERROR, "the authority broke the protocol");
     drop(l);

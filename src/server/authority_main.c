@@ -10,7 +10,9 @@
 #include "registry/change.h"
 #include "server/authority_answer.h"
 #include "server/authority_message.h"
+#include "server/crl_publisher.h"
 #include "server/hardening.h"
+#include "server/packet.h"
 #include "server/seen.h"
 
 #define LOOK_MS 1000
@@ -23,6 +25,8 @@ typedef struct authority {
     bool troubled;  /* and said so */
     bool unwritten; /* by what could not be written: that it can be read again is no news */
     hc_seen_batch *seen;
+    hc_crl_publisher *publisher;
+    bool supplied_last; /* the supervisor is gone, and sends no CAs any more */
     uint64_t looked_ms;
     hc_seen pairs[HC_AUTHORITY_SEEN_MAX];
     uint8_t packet[HC_AUTHORITY_PACKET_MAX];
@@ -106,6 +110,7 @@ static void look(authority *a)
     tell(a, rc, false, &err);
     if (rc == 0)
         (void)hc_seen_flush(a->seen, HC_AUTHORITY_SEEN_MAX, write_seen, a);
+    hc_crl_publisher_tick(a->publisher, rc == 0 ? a->r : NULL);
 }
 
 /* ---- what the front asks for ---- */
@@ -208,18 +213,36 @@ static int obey(authority *a, hc_slice packet, hc_err *err)
 
 /* ---- */
 
+static void take_supply(authority *a)
+{
+    int fd = -1;
+    ssize_t n = hc_packet_receive(HC_AUTHORITY_SUPPLY_FD, a->packet, sizeof a->packet, 0, &fd);
+    if (n < 0 && errno == EINTR)
+        return;
+    a->supplied_last = n <= 0;
+    if (fd < 0)
+        return;
+    hc_crl_publisher_take(a->publisher, fd);
+    hc_crl_publisher_tick(a->publisher, a->r);
+}
+
 /* 0: one packet was dealt with, or it was time to look. -HC_ECLOSED: the front is gone. */
 static int turn(authority *a, hc_err *err)
 {
     uint64_t passed_ms = hc_clock_monotonic_ms() - a->looked_ms;
-    struct pollfd p = {.fd = HC_AUTHORITY_LINK_FD, .events = POLLIN};
+    struct pollfd p[] = {{.fd = HC_AUTHORITY_LINK_FD, .events = POLLIN},
+                         {.fd = a->supplied_last ? -1 : HC_AUTHORITY_SUPPLY_FD, .events = POLLIN}};
     if (passed_ms >= LOOK_MS) {
         look(a);
         return 0;
     }
-    int ready = poll(&p, 1, (int)(LOOK_MS - passed_ms));
+    int ready = poll(p, HC_COUNT(p), (int)(LOOK_MS - passed_ms));
     if (ready <= 0)
         return ready == 0 || errno == EINTR ? 0 : hc_err_errno(err, errno, "cannot wait");
+    if (p[1].revents)
+        take_supply(a);
+    if (!p[0].revents)
+        return 0;
     ssize_t n = recv(HC_AUTHORITY_LINK_FD, a->packet, sizeof a->packet, 0);
     if (n < 0 && errno == EINTR)
         return 0;
@@ -252,6 +275,11 @@ int hc_authority_main(const hc_authority_config *config)
     a->config = config;
     a->log = (hc_log){
         .fd = 2, .level = config->log_level, .json = config->log_json, .role = "authority"};
+    if (hc_crl_publisher_new(&a->log, HC_AUTHORITY_LINK_FD, &a->publisher, &err) != 0) {
+        hc_seen_batch_free(a->seen);
+        hc_free(a);
+        return 1;
+    }
     report(a);
     int rc = 0;
     while (rc == 0)
@@ -259,6 +287,7 @@ int hc_authority_main(const hc_authority_config *config)
     if (rc != -HC_ECLOSED)
         hc_log_text(&a->log, HC_LOG_ERROR, "the authority ends: %s", err.text);
     close_registry(a);
+    hc_crl_publisher_free(a->publisher);
     hc_seen_batch_free(a->seen);
     hc_free(a);
     return rc == -HC_ECLOSED ? 0 : 1;

@@ -1,6 +1,7 @@
 #include "server/authority_message.h"
 
 #define SHA256_BYTES 32
+#define CRL_NAME_MAX 160
 
 /* i64 as the u64 of the same bits. */
 static int add_i64(hc_buf *out, int64_t v)
@@ -61,6 +62,8 @@ int hc_authority_encode(const hc_authority_message *m, hc_buf *out)
         rc = add_answer(m, out);
     else if (rc == 0 && m->type == HC_AUTHORITY_PINNED)
         rc = add_i64(out, m->certificate_id);
+    else if (rc == 0 && m->type == HC_AUTHORITY_CRL)
+        rc = m->text.size && m->text.size <= CRL_NAME_MAX ? hc_buf_add(out, m->text) : -HC_ELIMIT;
     else if (rc == 0)
         rc = -HC_EINVAL;
     if (rc != 0)
@@ -116,6 +119,8 @@ static bool read_payload(hc_cursor *c, hc_authority_message *out, hc_seen *seen)
     case HC_AUTHORITY_PIN:
         return read_i64(c, &out->certificate_id) && c->left > 0 &&
                rest(c, HC_LIMIT_CERT_BYTES, &out->text);
+    case HC_AUTHORITY_CRL:
+        return c->left > 0 && rest(c, CRL_NAME_MAX, &out->text);
     case HC_AUTHORITY_ANSWER:
         return hc_cursor_u64(c, &out->token) && rest(c, HC_LIMIT_ANSWER_BYTES, &out->text);
     case HC_AUTHORITY_PINNED:

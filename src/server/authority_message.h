@@ -22,6 +22,8 @@ typedef enum hc_authority_type {
     /* authority to front */
     HC_AUTHORITY_ANSWER = 16, /* u64 token, the answer (JSON) */
     HC_AUTHORITY_PINNED = 17, /* i64 certificate id: its PIN is dealt with, for good */
+    HC_AUTHORITY_CRL = 18,    /* the name of a revocation list, which comes with it as a sealed
+                                 memory file (server/packet.h) */
 } hc_authority_type;
 
 typedef struct hc_authority_message {
@@ -30,7 +32,7 @@ typedef struct hc_authority_message {
     int64_t client_id;      /* ASK */
     const uint8_t *sha256;  /* ASK: 32 octets */
     int64_t certificate_id; /* PIN, PINNED */
-    hc_slice text;          /* ASK, ANSWER: JSON; PIN: DER */
+    hc_slice text;          /* ASK, ANSWER: JSON; PIN: DER; CRL: the name */
     const hc_seen *seen;    /* SEEN, encoding */
     size_t seen_count;
 } hc_authority_message;

@@ -82,7 +82,9 @@ static void take_head(hc_conn *c)
 
 static void dispatch(hc_conn *c)
 {
-    hc_handler *h = hc_app_handler(c->loop->app);
+    hc_handler *h = hc_published_is_path(c->decoder.request.path)
+                        ? hc_published_handler(c->loop->shared->published)
+                        : hc_app_handler(c->loop->app);
     /* A body may take long: who was let in at its head may be out at its end. */
     if (has_body(&c->decoder.request) && !conn_admit(c))
         return;

@@ -64,6 +64,8 @@ int hc_front_new(const hc_log *log, const hc_front_events *events, bool again, h
     hc_pool_events pool_events = {f, on_lane_ready, on_worker_broken, on_worker_idle,
                                   on_worker_spent};
     int rc = hc_pool_new(&pool_events, &f->shared.pool, err);
+    if (rc == 0 && (rc = hc_published_new(&f->shared.published, err)) != 0)
+        hc_pool_free(f->shared.pool);
     if (rc != 0) {
         hc_free(f);
         return rc;
@@ -243,6 +245,7 @@ int hc_front_configure(hc_front *f, const hc_settings *settings, const hc_files 
     }
     hc_live_unref(f->live);
     f->live = live;
+    hc_published_allow(f->shared.published, settings->publish_crl != HC_PUBLISH_OFF);
     if (f->shared.follower)
         hc_follower_set_max_age(f->shared.follower, settings->registry_max_age_ms);
     warn_of_the_end(f, live);
@@ -432,6 +435,7 @@ void hc_front_free(hc_front *f)
         hc_loop_done(&f->loops[i]);
     hc_free(f->loops);
     close_registry(f);
+    hc_published_free(f->shared.published);
     for (size_t i = 0; i < f->listener_count; i++)
         (void)close(f->listeners[i]);
     hc_session_store_free(f->shared.sessions);

@@ -12,6 +12,7 @@
 #include "server/front.h"
 #include "server/live.h"
 #include "server/metrics.h"
+#include "server/publish.h"
 #include "server/seen.h"
 #include "tls/session.h"
 
@@ -30,6 +31,7 @@ typedef struct hc_shared {
     hc_lookup *lookup;
     hc_seen_batch *seen;
     struct hc_authority_link *authority;
+    hc_published *published;               /* revocation lists of our own CAs */
     atomic_uint_fast64_t connections_ever; /* numbers them */
     atomic_uint_fast64_t connections;      /* open now */
     unsigned loop_count;

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "registry/registry.h"
 #include "server/options.h"
+#include "server/publish.h"
 #include "server/read_file.h"
 
 #define PATH_BYTES 4096
@@ -182,6 +183,16 @@ int hc_settings_resolve_trust(hc_settings *s, hc_err *err)
     return rc == 0 ? resolve_cas(s, err) : rc;
 }
 
+/* Absent is fine there and present must verify: what the handshake loses is the alert alone. */
+static int open_published(hc_settings *s, hc_err *err)
+{
+    hc_slice path = HC_SLICE_LITERAL(HC_PUBLISH_PATH);
+    if (s->publish_crl != HC_PUBLISH_ANYONE ||
+        hc_policy_mode_for(&s->policy, HC_SLICE_LITERAL("GET"), path) != HC_MODE_REQUIRED)
+        return 0;
+    return hc_policy_add(&s->policy, HC_SLICE_LITERAL(HC_PUBLISH_PATH "=optional"), err);
+}
+
 int hc_settings_resolve(hc_settings *s, hc_err *err)
 {
     int rc = make_all_absolute(s, err);
@@ -189,6 +200,8 @@ int hc_settings_resolve(hc_settings *s, hc_err *err)
         rc = resolve_certificate(s, err);
     if (rc == 0)
         rc = resolve_cas(s, err);
+    if (rc == 0)
+        rc = open_published(s, err);
     return rc == 0 ? check_registry(s, err) : rc;
 }
 

@@ -17,6 +17,9 @@ void supervisor_hand_over_registry(supervisor *s)
     if (hc_settings_has_registry(&s->plan.settings) &&
         hc_registry_hand_over(&s->plan.settings, &s->plan.authority, &s->plan.front, &err) != 0)
         hc_log_text(&s->log, HC_LOG_ERROR, "%s", err.text);
+    if (hc_authority_child_supply(&s->authority, &err) != 0)
+        hc_log_text(&s->log, HC_LOG_ERROR,
+                    "no revocation lists of CAs that changed are published: %s", err.text);
 }
 
 static void on_opened(void *arg, const char *trouble)

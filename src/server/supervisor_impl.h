@@ -68,7 +68,7 @@ void supervisor_end_if_done(supervisor *s);
 /* Starts what comes first: the authority where there is a registry, since it brings that up to
  * date; else the front. */
 int supervisor_begin(supervisor *s, hc_err *err) HC_MUST_CHECK;
-/* Again, at a reload: somebody may have put another file in its place. */
+/* Again, at a reload: somebody may have put another file in its place, or replaced the CA. */
 void supervisor_hand_over_registry(supervisor *s);
 /* The front can be given the authority's socket, where one waits for it. */
 void supervisor_send_authority(supervisor *s);

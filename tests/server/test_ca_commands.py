@@ -704,3 +704,59 @@ def test_killed_at_any_moment_the_next_run_ends_with_one_outcome(program, seed, 
         assert_files_on_record(authority)
         assert not [p for p in state.rglob("*") if p.suffix in (".new", ".tmp")]
     assert fell_within >= turns // 3, "hardly a kill fell within the command"
+
+
+FORWARDED = """
+import sys, time, urllib.parse
+from pathlib import Path
+from handclasp.forwarded import ForwardedClientCertificate
+
+state = Path(sys.argv[1])
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"ok"]
+
+behind = ForwardedClientCertificate(app, form="nginx", trusted=["127.0.0.1"], state=state, client_cert="required")
+
+def status(who):
+    said = []
+    certificate = (state / f"clients/{who}.pem").read_text()
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "REMOTE_ADDR": "127.0.0.1", "wsgi.url_scheme": "https",
+               "HTTP_X_SSL_CLIENT_CERT": urllib.parse.quote(certificate), "HTTP_X_SSL_CLIENT_VERIFY": "SUCCESS"}
+    list(behind(environ, lambda status, headers, *rest: said.append(status[:3])))
+    return said[0]
+
+for line in sys.stdin:
+    who, wanted = line.split()
+    end = time.monotonic() + 15
+    while (found := status(who)) != wanted and time.monotonic() < end:
+        time.sleep(0.05)
+    print(found, flush=True)
+"""
+
+
+def test_behind_another_terminator_a_rotation_is_taken_over_too(authority, program, tmp_path):
+    (tmp_path / "behind.py").write_text(FORWARDED)
+    with subprocess.Popen(
+        [program.python, tmp_path / "behind.py", authority.state],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=program.environment(),
+    ) as behind:
+
+        def comes_to(who: str, wanted: str) -> None:
+            behind.stdin.write(f"{who} {wanted}\n")
+            behind.stdin.flush()
+            assert behind.stdout.readline() == f"{wanted}\n", who
+
+        comes_to("alice", "200")
+        authority.ca("rotate")
+        authority.do("issue", "carol")
+        comes_to("carol", "200")
+        comes_to("alice", "200")
+        authority.ca("retire", "old-1", "--force")
+        comes_to("alice", "403")
+        comes_to("carol", "200")
+        behind.stdin.close()
