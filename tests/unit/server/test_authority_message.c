@@ -61,6 +61,11 @@ static void an_answer_a_pin_and_a_batch_arrive_as_they_were_sent(void **state)
     got = decoded(&packet);
     assert_true(got.certificate_id == INT64_MAX);
     hc_buf_done(&packet);
+    packet = encoded(
+        &(hc_authority_message){.type = HC_AUTHORITY_CRL, .text = HC_SLICE_LITERAL("a.crl")});
+    got = decoded(&packet);
+    assert_true(hc_slice_equal_text(got.text, "a.crl"));
+    hc_buf_done(&packet);
     const hc_seen seen[] = {{1, 100}, {2, 200}};
     packet =
         encoded(&(hc_authority_message){.type = HC_AUTHORITY_SEEN, .seen = seen, .seen_count = 2});
@@ -80,6 +85,7 @@ static void a_message_that_is_cut_is_none(void **state)
         {.type = HC_AUTHORITY_ASK, .sha256 = sha256},
         {.type = HC_AUTHORITY_ANSWER},
         {.type = HC_AUTHORITY_PINNED, .certificate_id = 1},
+        {.type = HC_AUTHORITY_CRL, .text = HC_SLICE_LITERAL("a")},
     };
     for (size_t i = 0; i < HC_COUNT(messages); i++) {
         hc_buf packet = encoded(&messages[i]);
