@@ -24,13 +24,13 @@ import re
 import socket
 import time
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from handclasp import _door, _environ
-from handclasp._forms import FORMS, Form, Handed, Unreadable
+from handclasp._forms import FORMS, Form, Unreadable
 from handclasp.certificate import Certificate
 from handclasp.client import Client, RegistryUnavailable
 
@@ -76,8 +76,6 @@ _SUSPICIOUS = (
 _NO_NAME = re.compile("[^A-Z0-9]")
 #: A list of addresses with nothing that two readers could take for different ones, as quotes.
 _ADDRESSES = re.compile(r"[0-9a-fA-F.:,\[\] ]*", re.ASCII)
-#: Servers that put the client's address, and not their peer's, into REMOTE_ADDR.
-_ADDRESS_IS_THE_CLIENTS = ("mod_wsgi.version", "uwsgi.version")
 #: Servers that hand over the connection itself, which knows its peer whatever REMOTE_ADDR has become.
 _SOCKETS = ("gunicorn.socket", "werkzeug.socket")
 _RETRY_AFTER_S = 5
@@ -90,6 +88,9 @@ _MAX_AGE_S = (1, 86400)  # as --registry-max-age
 _OF_OUR_CAS = frozenset(
     ("ok", "not-in-registry", "record-mismatch", "suspended", "revoked", "registry-unavailable", "expired")
 )
+
+#: Where a text was handed over.
+_VARIABLES, _HEADERS = "variables", "headers"
 
 Mode = Literal["request", "optional", "required"]
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -114,7 +115,7 @@ class _Trusted:
         self.unix = self.variables = self.anybody = False
         for name in names:
             self._add(name)
-        self._seen: dict[str, bool] = {}
+        self._seen: dict[tuple[str, bool], bool] = {}
 
     def _add(self, name: str) -> None:
         self.anybody = True
@@ -145,7 +146,7 @@ class _Trusted:
         if not address:
             return self.unix and address == ""
         peers = _address_is_the_peers(environ)
-        key = f"{address} {peers}"
+        key = (address, peers)
         known = self._seen.get(key)
         if known is None:
             known = self._contains(address, self.networks if peers else self.certain)
@@ -165,7 +166,8 @@ class _Trusted:
 
 
 def _address_is_the_peers(environ: WSGIEnvironment) -> bool:
-    return not any(name in environ for name in _ADDRESS_IS_THE_CLIENTS)
+    """mod_wsgi, and uWSGI over its own protocol, put the client's address into REMOTE_ADDR."""
+    return "mod_wsgi.version" not in environ and "uwsgi.version" not in environ
 
 
 def _peer(environ: WSGIEnvironment) -> str | None:
@@ -188,14 +190,24 @@ def _peer(environ: WSGIEnvironment) -> str | None:
     return address if isinstance(address, str) else None
 
 
+#: Of connections that live: asking one gives up the GIL, which costs more than all else here.
+_peers: weakref.WeakKeyDictionary[socket.socket, str] = weakref.WeakKeyDictionary()
+
+
 def _peer_of(connection: socket.socket) -> str | None:
+    known = _peers.get(connection)
+    if known is not None:
+        return known
     try:
         name = connection.getpeername()
     except OSError:  # it has gone
         return None
     if connection.family == socket.AF_UNIX:
-        return ""
-    return str(name[0]) if isinstance(name, tuple) else None
+        name = ("",)
+    if not isinstance(name, tuple):
+        return None
+    peer = _peers[connection] = str(name[0])
+    return peer
 
 
 class _Files:
@@ -268,7 +280,7 @@ class _Seen:
     caller: _door.Caller
     certificate: Certificate
     key: Key | None  # where it is not remembered yet
-    known: tuple[_door.Answer, Client | None] | None = None  # whole or not at all: threads share it
+    known: tuple[_door.Answer, dict[str, Any]] | None = None  # whole or not at all: threads share it
     logged: str = _environ.OK  # the last verdict
 
 
@@ -398,9 +410,9 @@ class ForwardedClientCertificate:
             raise ValueError(f"client_cert: {client_cert!r} is no mode")
         self.app = app
         self._form: Form = FORMS[form].renamed(header, verify_header, chain_header)
-        self._keys = {name: _in_environ(name) for name in self._form.headers()}
+        self._names = [_in_environ(name) for name in self._form.headers()]
         self._innocent = {"wsgi.input"}  # names that were looked at before
-        self._suspicious = (*_SUSPICIOUS, *map(_plain, self._keys.values()))
+        self._suspicious = (*_SUSPICIOUS, *map(_plain, self._names))
         self._trusted = _Trusted(trusted)
         self._mode = client_cert
         folder = os.fspath(state) if state is not None else None
@@ -441,24 +453,24 @@ class ForwardedClientCertificate:
         if self._form.variables and self._trusted.believes_variables(environ):
             texts = self._form.variable_texts(environ)
             if any(texts):
-                by_variables = self._seen("variables", texts, lambda: self._form.read_variables(environ))
+                by_variables = self._seen(_VARIABLES, texts, environ)
         if self._trusted.believes_headers(environ):
-            texts = tuple([environ.get(key) for key in self._keys.values()])
+            texts = tuple(map(environ.get, self._names))
             if any(texts):
-                by_headers = self._seen("headers", texts, lambda: self._form.read(self._header_of(environ)))
+                by_headers = self._seen(_HEADERS, texts, environ)
         if by_variables and by_headers and by_variables.certificate.der != by_headers.certificate.der:
             raise Unreadable("a header names another certificate than the server's variables")
         return by_variables or by_headers
 
-    def _header_of(self, environ: WSGIEnvironment) -> Callable[[str], str | None]:
-        return lambda name: environ.get(self._keys[name])
-
-    def _seen(self, place: str, texts: Key, read: Callable[[], Handed | None]) -> _Seen | None:
-        key = (place, *texts)  # all that `read` reads
+    def _seen(self, place: str, texts: Key, environ: WSGIEnvironment) -> _Seen | None:
+        key = (place, *texts)  # all that is read
         seen = self._known.get(key) or self._strangers.get(key)
         if seen is not None:
             return seen
-        handed = read()
+        if place is _VARIABLES:
+            handed = self._form.read_variables(environ)
+        else:
+            handed = self._form.read(dict(zip(self._form.headers(), texts, strict=True)).get)
         if handed is None:
             return None
         try:
@@ -487,32 +499,20 @@ class ForwardedClientCertificate:
 
     def _fill(self, environ: WSGIEnvironment, seen: _Seen) -> str:
         answer = self._door.check(seen.caller)
-        verdict, error, depth, detail, verify, days_left, record = answer
         known = seen.known
         if known is None or known[0] is not answer:
-            known = seen.known = (answer, Client._of(_NO_AUTHORITY, *record) if record else None)
+            known = seen.known = (answer, _said_of(seen, answer))
             if seen.key is not None:
-                (self._known if verdict in _OF_OUR_CAS else self._strangers).put(seen.key, seen)
+                (self._known if answer[0] in _OF_OUR_CAS else self._strangers).put(seen.key, seen)
                 seen.key = None
-        environ.update(seen.caller.variables)
-        environ["SSL_CLIENT_VERIFY"] = verify
-        environ["SSL_CLIENT_V_REMAIN"] = str(days_left)
-        environ[_environ.CERTIFICATE] = seen.certificate
-        environ[_environ.VERDICT] = verdict
-        environ[_environ.VERDICT_DETAIL] = detail
-        environ[_environ.ERROR] = error
-        environ[_environ.DEPTH] = depth
-        environ[_environ.REFUSE] = _Refuse(seen.certificate, environ.get("REMOTE_ADDR"))
-        client = known[1]
-        environ[_environ.CLIENT] = client
-        if client is not None:
-            # PEP 3333: UTF-8, carried as Latin-1.
-            environ["REMOTE_USER"] = client.name.encode().decode("latin-1")
-            environ["AUTH_TYPE"] = "CLIENT_CERT"
+        environ.update(known[1])
+        verdict = answer[0]
+        address = environ.get("REMOTE_ADDR")
+        environ[_environ.REFUSE] = _Refuse(seen.certificate, address)
         if verdict != seen.logged:  # once, not for every request of a client that does not give up
             seen.logged = verdict
             if verdict != _environ.OK:
-                _log_refusal(seen.certificate, environ.get("REMOTE_ADDR"), verdict, detail)
+                _log_refusal(seen.certificate, address, verdict, answer[3])
         return verdict
 
     def _admit(self, environ: WSGIEnvironment, start_response: StartResponse, verdict: str) -> Iterable[bytes]:
@@ -526,6 +526,28 @@ class ForwardedClientCertificate:
         if absent:
             _log_refusal(None, environ.get("REMOTE_ADDR"), verdict, "")
         return _problem(start_response, "403 Forbidden", environ)
+
+
+def _said_of(seen: _Seen, answer: _door.Answer) -> dict[str, Any]:
+    """What goes into an environ, for as long as the answer is this one."""
+    verdict, error, depth, detail, verify, days_left, record = answer
+    said: dict[str, Any] = {
+        **seen.caller.variables,
+        "SSL_CLIENT_VERIFY": verify,
+        "SSL_CLIENT_V_REMAIN": str(days_left),
+        _environ.CERTIFICATE: seen.certificate,
+        _environ.CLIENT: None,
+        _environ.VERDICT: verdict,
+        _environ.VERDICT_DETAIL: detail,
+        _environ.ERROR: error,
+        _environ.DEPTH: depth,
+    }
+    if record is not None:
+        client = said[_environ.CLIENT] = Client._of(_NO_AUTHORITY, *record)
+        # PEP 3333: UTF-8, carried as Latin-1.
+        said["REMOTE_USER"] = client.name.encode().decode("latin-1")
+        said["AUTH_TYPE"] = "CLIENT_CERT"
+    return said
 
 
 def _nobody(environ: WSGIEnvironment) -> str:

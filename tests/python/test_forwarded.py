@@ -229,7 +229,9 @@ def test_the_connection_itself_says_who_the_peer_is(behind: Any, app: Flask, ca:
         assert client.get("/guarded", headers=headers, environ_base=base).status_code == 200
         base = {"REMOTE_ADDR": "127.0.0.1", "gunicorn.socket": far}
         assert client.get("/guarded", headers=headers, environ_base=base).status_code == 403
-    base = {"REMOTE_ADDR": "127.0.0.1", "werkzeug.socket": near}  # which has gone
+    with connected("127.0.0.1") as gone:
+        pass
+    base = {"REMOTE_ADDR": "127.0.0.1", "werkzeug.socket": gone}
     assert client.get("/guarded", headers=headers, environ_base=base).status_code == 403
     app.wsgi_app = wrapped  # type: ignore[method-assign]
 
