@@ -30,21 +30,31 @@ static int read_data_version(hc_sqlite *s, int64_t *out, hc_err *err)
     return rc < 0 ? rc : 0;
 }
 
+/* In one transaction: where others write without a pause each lock for reading is hard to get. */
+static int read_versions(hc_sqlite *s, int64_t *version, bool *moved, hc_err *err)
+{
+    hc_registry *r = &s->registry;
+    int rc = r->engine->begin(r, false, err);
+    if (rc)
+        return rc;
+    rc = read_data_version(s, version, err);
+    *moved = rc == 0 && s->looked && *version != s->data_version;
+    /* A newer program may have brought it up to a version whose rows mean something else. */
+    if (*moved)
+        rc = hc_sqlite_check_version(s, err);
+    r->engine->rollback(r);
+    return rc;
+}
+
 int hc_sqlite_changed(hc_registry *r, bool *changed, hc_err *err)
 {
     hc_sqlite *s = hc_sqlite_of(r);
     int64_t version = 0;
-    bool same = false;
+    bool same = false, moved = false;
     int rc = look_at_file(s, &same, err);
     if (rc == 0)
-        rc = read_data_version(s, &version, err);
+        rc = read_versions(s, &version, &moved, err);
     if (rc) {
-        s->looked = false;
-        return rc;
-    }
-    bool moved = s->looked && version != s->data_version;
-    /* A newer program may have brought it up to a version whose rows mean something else. */
-    if (moved && (rc = hc_sqlite_check_version(s, err)) != 0) {
         s->looked = false;
         return rc;
     }

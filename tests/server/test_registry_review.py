@@ -258,6 +258,41 @@ def test_a_writer_that_is_killed_while_serving_keeps_nobody_out(door):
         until(lambda: ask(kept).status == 403, "changes go on")
 
 
+BUSY_WRITER = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)
+db.execute("PRAGMA journal_mode = TRUNCATE")
+while True:
+    db.execute("BEGIN IMMEDIATE")
+    db.execute("UPDATE client SET attributes = '{}' WHERE name = 'bob'")
+    db.execute("INSERT INTO audit (at_ms, who, action, client_id, client_name, certificate_id, certificate, was, now)"
+               " SELECT 1, 'x', 'client.attributes', id, '', 0, '', '', '' FROM client WHERE name = 'bob'")
+    db.execute("COMMIT")
+"""
+
+
+def test_while_others_write_without_a_pause_nobody_is_kept_out_and_changes_are_in_force(door, program, state):
+    alice = door.issue("alice")
+    door.issue("bob")
+    command = [sys.executable, "-c", BUSY_WRITER, door.registry.path]
+    with door.serve(registry_max_age="3s") as server, connected(server, door.context(alice)) as kept:
+        writers = [subprocess.Popen(command) for _ in range(6)]
+        try:
+            end = time.monotonic() + 5
+            while time.monotonic() < end:
+                assert ask(kept).status == 200
+            records = ["--state", state, "--registry", f"sqlite://{door.registry.path}"]
+            done = program.run("client", "suspend", "alice", *records)
+            assert done.returncode == 0, done.stderr
+            took = until(lambda: ask(kept).status != 200, "suspended")
+            assert verdict_of(ask(kept)) == "suspended"
+            print(f"in force after {took:.3f} s")
+        finally:
+            for one in writers:
+                one.kill()
+                one.wait()
+
+
 def test_an_authority_that_dies_again_and_again_stops_no_request_and_no_change(door):
     alice = door.issue("alice")
     with door.serve() as server, connected(server, door.context(alice)) as kept:
