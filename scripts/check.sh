@@ -62,7 +62,7 @@ sanitizer() {
     CC=clang meson_setup "$folder" -Dtests=enabled -Db_sanitize="$value" -Db_lundef=false && build "$folder" || return 1
     cp build/gcc/python/_*.so "$folder/python/" || return 1
     meson test -C "$folder" --no-rebuild --suite unit --print-errorlogs -q || return 1
-    HANDCLASP_BUILD=$folder scripts/pytest_twice.sh .venv/bin/python -q -rf tests/server
+    HANDCLASP_BUILD=$folder scripts/pytest_twice.sh .venv/bin/python -q -rf -n 4 --dist loadfile tests/server
 }
 check_asan() {
     export ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1

@@ -12,6 +12,8 @@ if [ $# -gt 0 ]; then exec "$python" -m pytest -q "$@"; fi
 scripts/unit.sh
 for suite in tests/python examples/{hello,readings,behind-nginx,behind-apache} tests/server tests/interop; do
     printf '== %s\n' "$suite"
+    # Servers are mostly waited for: four files at a time.
+    case $suite in tests/server | tests/interop) beside=(-n 4 --dist loadfile) ;; *) beside=() ;; esac
     # Each in a process and a folder of its own: every example has an app.py, as Flask projects have.
-    (cd "$suite" && exec "$twice" "$python" -q -rfs .)
+    (cd "$suite" && exec "$twice" "$python" -q -rfs "${beside[@]}" .)
 done
