@@ -282,6 +282,8 @@ def server(request: pytest.FixtureRequest, place: World) -> Iterator[Server]:
     write_app(place, folder)
     with request.param(place, folder) as started:
         yield started
+    for log in folder.glob("*.log"):  # ended by itself, with the follower's thread in it
+        assert not re.search(r"[Ss]egmentation|SIGSEGV|signal 11|SIGABRT|core dumped", log.read_text()), log.read_text()
 
 
 # ---- what is so in each of them
