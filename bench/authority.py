@@ -1,0 +1,143 @@
+"""The CA at work beside `openssl ca`: certificates a second, a list of 100 000 entries, deciding with it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+SRC = HERE.parent / "src"
+LIBRARIES = ["-lsqlite3", "-lssl", "-lcrypto", "-ljansson", "-lyaml", "-pthread"]
+CERTIFICATES = 40  # by a command each
+
+# figure, text, limit
+PROMISES = [
+    ("crl_make_s", "a list made out of the registry, in s", 2),
+    ("crl_load_s", "and loaded by a server, in s", 2),
+    ("crl_cost_us", "the list's share of deciding about a client, in µs", 20),
+]
+OTHERS = [
+    ("signed_per_s", "requests signed in memory, a second"),
+    ("recorded_per_s", "and with row and audit on disk, a second"),
+    ("command_per_s", "`handclasp ca sign`, a process each, a second"),
+    ("openssl_per_s", "`openssl ca`, a process each, a second"),
+    ("openssl_crl_make_s", "`openssl ca -gencrl` of as many, in s"),
+    ("crl_bytes", "the list, in bytes"),
+    ("decide_us", "a chain decided without a list, in µs"),
+    ("openssl_crl_cost_us", "a list's share where OpenSSL checks it (nginx), in µs"),
+]
+
+CONFIG = """
+[ca]
+default_ca = bench
+[bench]
+dir = {folder}
+database = {folder}/index.txt
+serial = {folder}/serial
+crlnumber = {folder}/crlnumber
+new_certs_dir = {folder}
+certificate = {folder}/ca.pem
+private_key = {folder}/ca.key
+default_md = sha256
+default_days = 365
+default_crl_days = 7
+rand_serial = yes
+unique_subject = no
+policy = any
+[any]
+commonName = supplied
+"""
+
+
+def run_or_exit(command: list[str], **more) -> str:
+    ran = subprocess.run(command, capture_output=True, text=True, **more)
+    if ran.returncode:
+        raise SystemExit(f"{' '.join(map(str, command[:3]))}…: {ran.stderr.strip()[-2000:]}")
+    return ran.stdout
+
+
+def build(cc: str, flags: list[str], folder: Path) -> Path:
+    """The program, of the sources themselves."""
+    schema, program = folder / "sqlite_schema.c", folder / "authority"
+    migrations = sorted(map(str, (SRC / "registry/schema").glob("*.sql")))
+    run_or_exit([sys.executable, str(SRC / "registry/schema/embed.py"), str(schema), *migrations])
+    modules = ("base", "x509", "identity", "registry", "authority")
+    sources = [str(path) for module in modules for path in sorted((SRC / module).glob("*.c"))]
+    command = [cc, *flags, f"-I{SRC}", "-o", str(program), str(HERE / "authority.c"), str(schema)]
+    run_or_exit([*command, *sources, *LIBRARIES])
+    return program
+
+
+def request(folder: Path, number: int) -> Path:
+    made = folder / f"{number}.csr"
+    line = "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc".split()
+    run_or_exit([*line, "-subj", f"/CN=client-{number}", "-keyout", str(folder / "r.key"), "-out", str(made)])
+    return made
+
+
+def a_second(commands: list[list[str]], **more) -> float:
+    began = time.perf_counter()
+    for command in commands:
+        run_or_exit(command, **more)
+    return len(commands) / (time.perf_counter() - began)
+
+
+def openssl(folder: Path, requests: list[Path], entries: int) -> dict:
+    ca = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -subj /CN=CA -days 3650".split()
+    run_or_exit([*ca, "-keyout", str(folder / "ca.key"), "-out", str(folder / "ca.pem")])
+    (folder / "openssl.cnf").write_text(CONFIG.format(folder=folder))
+    (folder / "index.txt").write_text("")
+    (folder / "crlnumber").write_text("01\n")
+    line = ["openssl", "ca", "-batch", "-config", str(folder / "openssl.cnf"), "-notext"]
+    signed = a_second([[*line, "-in", str(one), "-out", str(one) + ".pem"] for one in requests])
+    revoked = "R\t360101000000Z\t260101000000Z\t{:032X}\tunknown\t/CN=x\n"
+    (folder / "index.txt").write_text("".join(revoked.format(2**124 + n) for n in range(entries)))
+    began = time.perf_counter()
+    run_or_exit([*line[:3], "-config", str(folder / "openssl.cnf"), "-gencrl", "-out", str(folder / "ca.crl")])
+    return {"openssl_per_s": signed, "openssl_crl_make_s": time.perf_counter() - began}
+
+
+def command_line(handclasp: Path, folder: Path, requests: list[Path]) -> dict:
+    """Nothing where the program is not built."""
+    if not handclasp.exists():
+        return {}
+    state = ["--state", str(folder / "state")]
+    run_or_exit([str(handclasp), "init", *state])
+    line = [str(handclasp), "ca", "sign", *state, "--create"]
+    commands = [[*line, "--name", f"c{n}", "--out", f"{one}.h.pem", str(one)] for n, one in enumerate(requests)]
+    return {"command_per_s": a_second(commands)}
+
+
+def measure(program: Path, handclasp: Path, entries: int) -> dict:
+    with tempfile.TemporaryDirectory(prefix="handclasp-authority-") as name:
+        folder = Path(name)
+        figures = json.loads(run_or_exit([str(program), "--folder", name, "--entries", str(entries)]))
+        requests = [request(folder, n) for n in range(CERTIFICATES)]
+        figures |= openssl(folder, requests, entries) | command_line(handclasp, folder, requests)
+    figures["crl_cost_us"] = figures["decide_crl_us"] - figures["decide_us"]
+    figures["openssl_crl_cost_us"] = figures["openssl_crl_us"] - figures["openssl_us"]
+    return figures
+
+
+def promises(figures: dict) -> list[dict]:
+    return [
+        {"promise": text, "value": figures[name], "limit": limit, "met": figures[name] <= limit}
+        for name, text, limit in PROMISES
+    ]
+
+
+def all_promises_kept(figures: dict) -> bool:
+    return all(p["met"] for p in promises(figures))
+
+
+def text(figures: dict) -> str:
+    lines = [f"\nthe CA, and a revocation list of {figures['entries']:,} entries"]
+    lines += [f"  {label:62}{figures[name]:>11,.1f}" for name, label in OTHERS if name in figures]
+    for p in promises(figures):
+        met = "met" if p["met"] else "NOT MET"
+        lines.append(f"  {p['promise']:62}{p['value']:>11,.2f}  <= {p['limit']:<5g}{met}")
+    return "\n".join(lines)
