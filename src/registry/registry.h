@@ -184,10 +184,10 @@ typedef struct hc_registry_engine {
      * is still the same feed). Any other error: try again later. Not within a transaction. */
     int (*changed)(hc_registry *r, bool *changed, hc_err *err);
     int (*head)(hc_registry *r, hc_registry_head *out, hc_err *err);
-    /* Clients that changes after `since` touched, each once, in ascending order. -HC_ENOENT where
-     * `since` (what `head` said when the follower was up to date) is not part of this feed, because
-     * it is another database or a backup that was put back; -HC_ELIMIT where there are more than
-     * `limit`: then load everything anew. */
+    /* Clients that changes after `since` touched, each once, in ascending order; a row of the audit
+     * that is of no client (id 0) touches none. -HC_ENOENT where `since` (what `head` said when the
+     * follower was up to date) is not part of this feed, because it is another database or a backup
+     * that was put back; -HC_ELIMIT where there are more than `limit`: then load everything anew. */
     int (*changes)(hc_registry *r, const hc_registry_head *since, uint64_t limit,
                    int (*each)(void *arg, int64_t client_id), void *arg, hc_err *err);
     /* Every certificate with what an index needs of it, in the order of client ids, and each client

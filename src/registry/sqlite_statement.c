@@ -53,8 +53,9 @@ static const char *const fixed[SQL_FIXED] = {
                  " LEFT JOIN (SELECT seq, mark FROM audit ORDER BY seq DESC LIMIT 1) a",
     [SQL_MARK] = "SELECT r.epoch, a.mark FROM registry r JOIN audit a ON a.seq = :seq",
     /* NOT INDEXED: by seq, not in the order of the index of clients from its very beginning. */
-    [SQL_CHANGES] = "SELECT DISTINCT client_id FROM audit NOT INDEXED WHERE seq > :seq AND client_id <> 0"
-                    " ORDER BY client_id LIMIT :limit",
+    [SQL_CHANGES] =
+        "SELECT DISTINCT client_id FROM audit NOT INDEXED WHERE seq > :seq AND client_id <> 0"
+        " ORDER BY client_id LIMIT :limit",
     [SQL_SCAN_CLIENTS] = "SELECT " CLIENT_COLUMNS ", 0, 0, 0 FROM client c ORDER BY c.id",
     [SQL_SCAN_CERTIFICATES] =
         "SELECT " CERTIFICATE_COLUMNS " FROM certificate k ORDER BY k.client_id",

@@ -564,6 +564,7 @@ static void test_changes_name_each_client_once_in_order(void **state)
     client_new(r, "z");
     audit_new(r, 3, "a");
     audit_new(r, 2, "a");
+    audit_new(r, 0, "of nobody: a list was made");
     audit_new(r, 3, "a");
     registry_commit(r);
     assert_done(e->changes(r, &head, 2, on_change, &x, &why));
