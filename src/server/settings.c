@@ -187,7 +187,7 @@ int hc_settings_resolve_trust(hc_settings *s, hc_err *err)
 static int open_published(hc_settings *s, hc_err *err)
 {
     hc_slice path = HC_SLICE_LITERAL(HC_PUBLISH_PATH);
-    if (s->publish_crl != HC_PUBLISH_ANYONE ||
+    if (s->publish_crl != HC_PUBLISH_ANYONE || !hc_settings_has_registry(s) ||
         hc_policy_mode_for(&s->policy, HC_SLICE_LITERAL("GET"), path) != HC_MODE_REQUIRED)
         return 0;
     return hc_policy_add(&s->policy, HC_SLICE_LITERAL(HC_PUBLISH_PATH "=optional"), err);

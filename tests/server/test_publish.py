@@ -142,6 +142,13 @@ def test_where_it_is_published_to_anyone_no_certificate_is_needed_for_exactly_th
                 running.request("/", context=stranger)
 
 
+def test_without_a_registry_nothing_is_published_and_the_handshake_stays_as_it_is(server, authority):
+    with server(PATHS, state=authority.state, registry="none", publish_crl="anyone") as running:
+        assert running.request(path_of(authority)).status == 404
+        with pytest.raises((ssl.SSLError, ConnectionError, OSError)):
+            running.request("/", client=None)
+
+
 def self_signed(folder: Path) -> tuple[Path, Path]:
     """A certificate of nobody's."""
     pair = folder / "stranger.pem", folder / "stranger.key"
