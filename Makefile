@@ -10,7 +10,7 @@ DEBIAN  := build-essential pkg-config meson ninja-build $(PYTHON)-dev $(PYTHON)-
            libssl-dev libuv1-dev libyaml-dev libsqlite3-dev libjansson-dev uthash-dev libcmocka-dev curl openssl
 # Servers that ours is compared with, and runs behind.
 DEBIAN_NEIGHBOURS := apache2 libapache2-mod-wsgi-py3 nginx-light haproxy caddy uwsgi uwsgi-plugin-python3
-DEBIAN_CHECKS := clang clang-format clang-tidy cppcheck faketime man-db python3-cryptography-vectors $(DEBIAN_NEIGHBOURS)
+DEBIAN_CHECKS := clang clang-format clang-tidy cppcheck faketime man-db strace valgrind python3-cryptography-vectors $(DEBIAN_NEIGHBOURS)
 
 .DEFAULT_GOAL := help
 .PHONY: help deps deps-check build demo test unit check fuzz bench docs dist install clean

@@ -275,7 +275,8 @@ class _ReadOnly(dict[str, Any]):
         raise TypeError("a client's attributes are read-only: copy them")
 
     __setitem__ = __delitem__ = __ior__ = _refuse
-    clear = pop = popitem = setdefault = update = _refuse
+    clear = pop = popitem = _refuse
+    setdefault = update = _refuse  # pyright: ignore[reportAssignmentType]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (dict, (dict(self),))

@@ -74,6 +74,8 @@ MaxSpareServers 2
 MaxRequestWorkers 4
 SSLSessionCache shmcb:{root}/sessions(512000)
 SSLSessionTickets off
+SSLHonorCipherOrder on
+SSLCipherSuite TLSv1.3 TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384
 WSGIScriptAlias / {root}/app.py
 <Directory {root}>
   Require all granted
