@@ -120,7 +120,8 @@ COMMANDS: dict[str, tuple[list[str], Callable[[Clients], None]]] = {
 def kill_after(program, delay_s: float, words: list[str]) -> bool:
     """True where it was still running."""
     process = subprocess.Popen(
-        [program.binary, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=program.environment())
+        [program.binary, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=program.environment()
+    )
     time.sleep(delay_s)  # not to wait for something: the moment is what is varied
     alive = process.poll() is None
     process.kill()
@@ -181,7 +182,11 @@ def test_killed_while_twenty_write_nothing_is_lost(program, seed, tmp_path):
     running = [
         subprocess.Popen(
             [program.binary, "client", "role", "alice", f"+r{n}", "--state", clients.state],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=program.environment())
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=program.environment(),
+        )
         for n in range(20)
     ]
     time.sleep(chance.uniform(0.02, 0.06))
@@ -210,7 +215,9 @@ def test_a_hot_journal_is_rolled_back_by_whoever_comes_next(program, seed, tmp_p
         for n in range(400):
             db.execute(
                 "INSERT INTO client (name, status, status_s, reason, roles, attributes, created_s)"
-                " VALUES (?, 1, 1, '', '', '', 1)", (f"ghost-{n}" * 5,))
+                " VALUES (?, 1, 1, '', '', '', 1)",
+                (f"ghost-{n}" * 5,),
+            )
         os.kill(os.getpid(), 9)
     os.waitpid(child, 0)
     assert (clients.state / "registry.db-journal").stat().st_size > 0
