@@ -73,6 +73,47 @@ int hc_ca_folder_tell(const hc_ca_args *a, const hc_ca_folder *f, const char *wh
     return rc;
 }
 
+static int write_note(hc_records *r, const char *action, const hc_cert *cert, hc_err *err)
+{
+    char now[128];
+    int64_t seq = 0;
+    (void)snprintf(now, sizeof(now), "{\"sha256\":\"%s\"}", hc_cert_sha256_hex(cert));
+    hc_audit_row row = {.at_ms = r->actor.now_ms,
+                        .who = r->actor.who,
+                        .action = hc_slice_text(action),
+                        .certificate = hc_slice_text(hc_cert_subject(cert)),
+                        .now = hc_slice_text(now)};
+    int rc = hc_registry_begin(r->registry, true, err);
+    if (rc == 0)
+        rc = hc_records_end(r, r->registry->engine->audit_add(r->registry, &row, &seq, err), false,
+                            err);
+    return rc;
+}
+
+int hc_ca_folder_note(const hc_ca_args *a, const hc_ca_folder *f, const char *action,
+                      const char *stem, hc_err *err)
+{
+    char name[64];
+    X509 *x = NULL;
+    hc_cert *cert = NULL;
+    hc_records r;
+    if (!hc_settings_has_registry(&f->server.settings))
+        return 0;
+    (void)snprintf(name, sizeof(name), "%.50s.pem", stem);
+    int rc = hc_keystore_read_cert(&f->store, name, &x, err);
+    if (rc == 0)
+        rc = hc_cert_from_x509(x, &cert, err);
+    if (rc == 0 && (rc = hc_records_open(&a->common, HC_REGISTRY_WRITE, &r, err)) == 0) {
+        rc = write_note(&r, action, cert, err);
+        hc_records_close(&r);
+    }
+    if (rc != 0)
+        rc = hc_err_context(err, "the CA was changed, and the audit has no row of it");
+    hc_cert_unref(cert);
+    X509_free(x);
+    return rc;
+}
+
 static int read_stdin(size_t limit_bytes, hc_buf *out, hc_err *err)
 {
     uint8_t piece[4096];

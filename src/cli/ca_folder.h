@@ -30,6 +30,10 @@ void hc_ca_folder_close(hc_ca_folder *f);
  * line that begins with `what`; `next` is what is left to do, and may be NULL. An exit code. */
 int hc_ca_folder_tell(const hc_ca_args *a, const hc_ca_folder *f, const char *what,
                       const char *next, hc_err *err) HC_MUST_CHECK;
+/* A row of the audit, where there is a registry: who did this to which CA. After the change, since
+ * no transaction has both; a run that is repeated writes what a killed one did not. */
+int hc_ca_folder_note(const hc_ca_args *a, const hc_ca_folder *f, const char *action,
+                      const char *stem, hc_err *err) HC_MUST_CHECK;
 /* A file that a person named, or "-": standard input. */
 int hc_read_input(const char *path, size_t limit_bytes, hc_buf *out, hc_err *err) HC_MUST_CHECK;
 

@@ -66,6 +66,8 @@ static int take_over(const import_args *a, hc_slice pem, EVP_PKEY *key, hc_err *
         return rc;
     rc = hc_ca_import(&f.store, pem, key, hc_secret_slice(&f.passphrase), hc_clock_wall_s(), err);
     if (rc == 0)
+        rc = hc_ca_folder_note(&a->ca, &f, "ca.import", "ca/ca", err);
+    if (rc == 0)
         rc = hc_ca_folder_tell(&a->ca, &f, "issues from now on:",
                                "A running server trusts it after `handclasp reload`.", err);
     hc_ca_folder_close(&f);

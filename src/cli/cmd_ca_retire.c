@@ -99,7 +99,7 @@ static int retire(void *args, hc_err *err)
     const retire_args *a = args;
     hc_ca_args ca = {.common = a->common};
     hc_ca_folder f;
-    char stem[64];
+    char stem[64], retired[96];
     found it = {.stem = stem};
     (void)snprintf(stem, sizeof(stem), "%s%.40s", strncmp(a->ca, "ca/", 3) == 0 ? "" : "ca/",
                    a->ca);
@@ -113,6 +113,10 @@ static int retire(void *args, hc_err *err)
         rc = check_spent(a, &it, err);
     if (rc == 0)
         rc = hc_ca_retire(&f.store, stem, err);
+    if (rc == 0) {
+        (void)snprintf(retired, sizeof(retired), "ca/retired-%s", stem + strlen("ca/old-"));
+        rc = hc_ca_folder_note(&ca, &f, "ca.retire", retired, err);
+    }
     if (rc == 0 && a->common.json)
         rc = hc_print_json(json_pack("{s:s}", "retired", stem));
     else if (rc == 0)

@@ -57,6 +57,8 @@ static int rotate(void *args, hc_err *err)
     rc = hc_ca_rotate(&f.store, &profile, a->name, hc_secret_slice(&f.passphrase),
                       hc_clock_wall_s(), err);
     if (rc == 0)
+        rc = hc_ca_folder_note(&a->ca, &f, "ca.rotate", "ca/ca", err);
+    if (rc == 0)
         rc = hc_ca_folder_tell(&a->ca, &f, "issues from now on:",
                                "A running server trusts it after `handclasp reload`; clients move "
                                "over as they renew.",

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "http/problem.h"
 
 #define NAME_BYTES 160
 #define SEALS      (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
@@ -81,6 +82,32 @@ bool hc_published_is_path(hc_slice decoded_path)
            (decoded_path.size == folder.size || decoded_path.at[folder.size] == '/');
 }
 
+/* An answer, not a failure: nothing for the log. */
+static void refuse(hc_exchange *x, int status, const char *detail)
+{
+    char length[24];
+    hc_err err = {0};
+    hc_buf body = hc_buf_init(HC_LIMIT_RESPONSE_HEAD);
+    int rc = hc_problem_write(&body, status, detail, NULL);
+    (void)snprintf(length, sizeof length, "%zu", body.size);
+    const hc_header headers[] = {
+        {HC_SLICE_LITERAL("Content-Type"), HC_SLICE_LITERAL("application/problem+json")},
+        {HC_SLICE_LITERAL("Content-Length"), hc_slice_text(length)},
+        {HC_SLICE_LITERAL("Allow"), HC_SLICE_LITERAL("GET, HEAD")},
+    };
+    hc_response_head head = {
+        .status = status, .headers = headers, .header_count = status == 405 ? 3 : 2};
+    if (rc == 0)
+        rc = x->respond->head(x, &head, &err);
+    if (rc == 0)
+        rc = x->respond->data(x, hc_buf_slice(&body), &err);
+    if (rc == 0)
+        x->respond->end(x);
+    else if (rc < 0)
+        x->respond->fail(x, 500, "no memory for an answer");
+    hc_buf_done(&body);
+}
+
 static void send_list(hc_exchange *x, int fd, uint64_t size)
 {
     char length[24];
@@ -112,13 +139,13 @@ static void start(hc_handler *h, hc_exchange *x)
     const hc_request *r = x->request;
     uint64_t size = 0;
     if (!hc_slice_equal_text(r->method, "GET") && !hc_slice_equal_text(r->method, "HEAD")) {
-        x->respond->fail(x, 405, "a revocation list can be fetched, and no more");
+        refuse(x, 405, "a revocation list can be fetched, and no more");
         return;
     }
     hc_slice name = hc_slice_from(r->path, sizeof HC_PUBLISH_PATH);
     int fd = atomic_load(&p->on) && name.size ? find(p, name, &size) : -1;
     if (fd < 0)
-        x->respond->fail(x, 404, "there is no such revocation list");
+        refuse(x, 404, "there is no such revocation list");
     else
         send_list(x, fd, size);
 }

@@ -435,6 +435,22 @@ def test_after_a_rotation_both_cas_are_trusted_until_the_old_one_is_retired(auth
     assert authority.run(authority.state / "clients/alice-2.pem", command="explain").returncode == 0
 
 
+def test_who_changed_the_ca_stands_in_the_audit(authority, company, tmp_path):
+    root, root_key = company
+    authority.ca("rotate", "--name", "Second")
+    authority.ca("retire", "old-1", "--force")
+    key = ec.generate_private_key(ec.SECP256R1())
+    made = ca_certificate(key, name("Third"), root_key, root.subject, 0)
+    (tmp_path / "ca.pem").write_bytes(made.public_bytes(PEM) + root.public_bytes(PEM))
+    (tmp_path / "ca.key").write_bytes(key.private_bytes(*PLAIN))
+    authority.ca("import", tmp_path / "ca.pem", "--key", tmp_path / "ca.key")
+    rows = authority.audit("--limit", 3)[::-1]
+    assert [row["action"] for row in rows] == ["ca.rotate", "ca.retire", "ca.import"]
+    assert [row["certificate"] for row in rows][::2] == ["CN=Second", "CN=Third"]
+    assert rows[2]["now"]["sha256"] == made.fingerprint(hashes.SHA256()).hex()
+    assert all(row["who"].startswith("uid ") for row in rows)
+
+
 def test_the_old_ca_still_makes_its_list(authority):
     alice = authority.certificate("alice").serial_number
     authority.ca("rotate")
