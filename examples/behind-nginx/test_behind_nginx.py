@@ -39,6 +39,8 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[lis
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"VIRTUAL_ENV": sys.prefix},
+        # What a shell starts in the background ignores it, and so do its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert child.stdout
     lines = []
