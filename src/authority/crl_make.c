@@ -47,8 +47,8 @@ static int next_number(hc_registry *r, const hc_actor *a, uint64_t *out, hc_err 
     hc_audit_filter f = {
         .action = HC_SLICE_LITERAL(HC_CRL_ACTION), .newest_first = true, .limit = 1};
     int rc = r->engine->audit(r, &f, on_list, &last, err);
-    uint64_t now_s = a->now_ms > 0 ? (uint64_t)a->now_ms / 1000 : 0;
-    *out = last >= now_s ? last + 1 : now_s;
+    uint64_t now_ms = a->now_ms > 0 ? (uint64_t)a->now_ms : 0;
+    *out = last >= now_ms ? last + 1 : now_ms;
     return rc;
 }
 

@@ -1,8 +1,8 @@
 /* The revocation list of a CA as the registry has it, numbered.
  *
  * Each list made is a row of the audit (action "crl.make"), which is where its number is kept. A
- * number is greater than the one before and no less than the seconds since 1970: it does not go
- * backwards where an older copy of the registry is put back. Blocks on the database; 100 000
+ * number is greater than the one before and no less than the milliseconds since 1970: it does not
+ * go backwards where an older copy of the registry is put back. Blocks on the database; 100 000
  * entries take half a second. */
 #ifndef HC_AUTHORITY_CRL_MAKE_H
 #define HC_AUTHORITY_CRL_MAKE_H
