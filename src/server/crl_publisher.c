@@ -23,6 +23,8 @@
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 /* After a list could not be made: the database is locked, the disk is full. */
 #define RETRY_MS 5000
+/* What a clock may be set back without a new list. */
+#define CLOCK_STEP_S 60
 /* Where revocations come one by one, lists take no more than a tenth of the time. */
 #define PAUSE_FACTOR 9
 
@@ -31,9 +33,9 @@ typedef struct ca {
     EVP_PKEY *key; /* NULL: kept elsewhere */
     char name[HC_CRL_NAME_BYTES];
     bool dirty;
-    int64_t next_s;    /* when it is made anew */
-    uint64_t retry_ms; /* not before */
-    struct stat file;  /* as it was when it was last looked at */
+    int64_t made_s, next_s; /* a list is made anew outside of this time */
+    uint64_t retry_ms;      /* not before */
+    struct stat file;       /* as it was when it was last looked at */
 } ca;
 
 struct hc_crl_publisher {
@@ -113,6 +115,7 @@ static int make_list(hc_crl_publisher *p, ca *c, hc_registry *r, int64_t now_s, 
     hc_buf_done(&made.der);
     if (rc == 0) {
         c->dirty = false;
+        c->made_s = now_s;
         c->next_s = now_s + lifetime_s / 2;
     }
     return rc;
@@ -191,6 +194,13 @@ static int look_for_revocations(hc_crl_publisher *p, hc_registry *r, bool *revok
     return rc;
 }
 
+/* A clock that was set back leaves a list of the future, which nobody takes, and whose end would be
+ * waited for. */
+static bool is_due(const ca *c, int64_t now_s)
+{
+    return now_s >= c->next_s || now_s + CLOCK_STEP_S < c->made_s;
+}
+
 void hc_crl_publisher_tick(hc_crl_publisher *p, hc_registry *r)
 {
     hc_err err = {0};
@@ -204,7 +214,7 @@ void hc_crl_publisher_tick(hc_crl_publisher *p, hc_registry *r)
         c->dirty = c->dirty || revoked;
         if (!c->key) {
             look_at_file(p, c);
-        } else if (r && now_ms >= c->retry_ms && (c->dirty || now_s >= c->next_s)) {
+        } else if (r && now_ms >= c->retry_ms && (c->dirty || is_due(c, now_s))) {
             int rc = make_list(p, c, r, now_s, &err);
             uint64_t made_ms = hc_clock_monotonic_ms();
             c->retry_ms =
@@ -304,6 +314,7 @@ static void carry_over(const hc_crl_publisher *p, ca *cas, size_t count)
             if (X509_cmp(cas[i].cert, old->cert) != 0 || !cas[i].key != !old->key)
                 continue;
             cas[i].dirty = old->dirty;
+            cas[i].made_s = old->made_s;
             cas[i].next_s = old->next_s;
             cas[i].file = old->file;
         }
