@@ -6,6 +6,7 @@
 #include <openssl/ui.h>
 #include <stdio.h>
 
+#include "authority/ca.h"
 #include "authority/ca_files.h"
 #include "authority/key_pem.h"
 #include "authority/p12.h"
@@ -149,21 +150,48 @@ static int find_pair(const char *state, const char *client, const json_t *certif
     return rc;
 }
 
-/* The CA that issued it and those above, where they are here. */
-static STACK_OF(X509) * chain_of(const char *state)
+static int on_ca(void *arg, const hc_ca_entry *entry)
+{
+    STACK_OF(X509) *all = arg;
+    if (sk_X509_push(all, entry->cert) <= 0)
+        return -HC_ENOMEM;
+    (void)X509_up_ref(entry->cert);
+    return 0;
+}
+
+static bool issued(X509 *ca, X509 *cert)
+{
+    bool yes = X509_cmp(ca, cert) != 0 && X509_check_issued(ca, cert) == X509_V_OK &&
+               X509_verify(cert, X509_get0_pubkey(ca)) == 1;
+    ERR_clear_error();
+    return yes;
+}
+
+/* Takes the issuer of `cert` out of `all`; NULL: it is not there. */
+static X509 *take_issuer(STACK_OF(X509) * all, X509 *cert)
+{
+    for (int i = 0; i < sk_X509_num(all); i++)
+        if (issued(sk_X509_value(all, i), cert))
+            return sk_X509_delete(all, i);
+    return NULL;
+}
+
+/* The CA that issued it, which may be one before a rotation, and those above, where they are
+ * here. */
+static STACK_OF(X509) * chain_of(const char *state, X509 *cert)
 {
     hc_keystore k;
-    STACK_OF(X509) *above = NULL;
-    X509 *ca = NULL;
+    STACK_OF(X509) *all = NULL, *chain = sk_X509_new_null();
     if (hc_keystore_open(state, &k, NULL) != 0)
-        return NULL;
-    if (hc_ca_read_chain(&k, "ca/chain.pem", &above, NULL) != 0 || !above)
-        above = sk_X509_new_null();
-    if (above && hc_ca_read_cert(&k, "ca/ca.pem", &ca, NULL) == 0 && ca &&
-        sk_X509_unshift(above, ca) <= 0)
-        X509_free(ca);
+        return chain;
+    if (hc_ca_read_chain(&k, "ca/chain.pem", &all, NULL) != 0 || !all)
+        all = sk_X509_new_null();
+    if (all && hc_ca_each(&k, on_ca, all, NULL) == 0)
+        while ((cert = take_issuer(all, cert)) != NULL && sk_X509_push(chain, cert) > 0)
+            continue;
+    sk_X509_pop_free(all, X509_free);
     hc_keystore_close(&k);
-    return above;
+    return chain;
 }
 
 static int print_outcome(const hc_p12_export *e, const hc_secret *passphrase)
@@ -196,7 +224,7 @@ int hc_export_p12(const hc_p12_export *e, const char *state, const char *client,
     if (rc == 0)
         rc = get_passphrase(e, &passphrase, err);
     if (rc == 0) {
-        chain = chain_of(state);
+        chain = chain_of(state, p.cert);
         hc_p12 all = {client, p.key, p.cert, chain};
         rc = hc_p12_write(&all, hc_secret_slice(&passphrase), e->legacy, &file, err);
     }
