@@ -41,14 +41,19 @@ static void sync_folder(const char *path)
     }
 }
 
-/* Whether it may be left as it is. */
-static int look(const char *path, hc_slice bytes, bool *same, hc_err *err)
+/* Whether it may be left as it is. A rename would put a file in the place of /dev/null or
+ * /dev/stdout, for all programs, and of a link. */
+static int look(const char *path, hc_slice bytes, hc_out_mode mode, bool *same, hc_err *err)
 {
     struct stat st;
     hc_file_bytes there = {NULL, NULL, 0};
     *same = false;
     if (lstat(path, &st) != 0)
         return errno == ENOENT ? 0 : failed(path, err);
+    if (!S_ISREG(st.st_mode))
+        return hc_err_set(err, HC_EINVAL, "%s is no regular file: give another name", path);
+    if (mode == HC_OUT_REPLACE)
+        return 0;
     int rc = hc_read_file(path, bytes.size + 1, &there, NULL);
     *same = rc == 0 && hc_slice_equal(hc_slice_of(there.at, there.size), bytes);
     hc_file_bytes_done(&there);
@@ -76,7 +81,7 @@ int hc_out_file(const char *path, hc_slice bytes, hc_out_mode mode, bool secret,
     int size = snprintf(temporary, sizeof(temporary), "%s.tmp", path);
     if (size < 0 || (size_t)size >= sizeof(temporary))
         return hc_err_set(err, HC_EINVAL, "%.100s...: the name is too long", path);
-    int rc = mode == HC_OUT_NEW ? look(path, bytes, &same, err) : 0;
+    int rc = look(path, bytes, mode, &same, err);
     if (rc != 0 || same)
         return rc;
     if (write_temporary(temporary, bytes, secret) != 0 || rename(temporary, path) != 0) {
