@@ -1,4 +1,8 @@
 /* Certificates for keys that were made elsewhere. */
+#include <openssl/err.h>
+
+#include "authority/ca.h"
+#include "authority/ca_files.h"
 #include "authority/client_private.h"
 #include "authority/issue.h"
 
@@ -68,6 +72,52 @@ static int sign(hc_maker *m, const signing *s, int64_t client_id, X509 **out)
     return rc == 0 ? hc_client_put_on_record(m, *out, &about) : rc;
 }
 
+/* --- keys of this folder, of which the registry has no rows --- */
+
+typedef struct own_key {
+    EVP_PKEY *key;
+    bool found;
+} own_key;
+
+static void compare(own_key *o, const EVP_PKEY *key)
+{
+    o->found = o->found || (key && EVP_PKEY_eq(o->key, key) == 1);
+    ERR_clear_error(); /* keys of two kinds are compared with an error */
+}
+
+static int on_ca(void *arg, const hc_ca_entry *entry)
+{
+    compare(arg, X509_get0_pubkey(entry->cert));
+    return 0;
+}
+
+/* The server's, an old CA's, or that of a CA to come: a client is none of them. */
+static int check_not_ours(hc_maker *m, const hc_csr *csr)
+{
+    own_key o = {hc_csr_key(csr), false};
+    X509 *server = NULL;
+    EVP_PKEY *requested = NULL;
+    bool has_request = false;
+    int rc = hc_ca_each(&m->store, on_ca, &o, m->err);
+    if (rc == 0)
+        rc = hc_ca_read_cert(&m->store, "server/server.pem", &server, m->err);
+    if (rc == 0)
+        rc = hc_keystore_exists(&m->store, "ca/request.key", &has_request, m->err);
+    if (rc == 0 && has_request)
+        rc =
+            hc_keystore_read_key(&m->store, "ca/request.key", m->ca_passphrase, &requested, m->err);
+    if (rc == 0) {
+        compare(&o, server ? X509_get0_pubkey(server) : NULL);
+        compare(&o, requested);
+    }
+    X509_free(server);
+    EVP_PKEY_free(requested);
+    if (rc == 0 && o.found)
+        rc = hc_err_set(m->err, HC_EDENIED,
+                        "the request is made with the server's own key, or a CA's; make a new key");
+    return rc;
+}
+
 /* Within the transaction. */
 static int run(hc_maker *m, const signing *s, hc_client_signed *out)
 {
@@ -90,6 +140,8 @@ static int run_in_folder(hc_maker *m, const signing *s, hc_client_signed *out)
     int rc = hc_keystore_open(s->plan->path, &m->store, m->err);
     if (rc == 0)
         rc = hc_maker_ca(m, false);
+    if (rc == 0)
+        rc = check_not_ours(m, s->csr);
     if (rc == 0)
         rc = hc_registry_begin(m->registry, true, m->err);
     if (rc != 0)

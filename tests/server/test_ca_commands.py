@@ -7,6 +7,7 @@ import json
 import os
 import random
 import shutil
+import stat
 import subprocess
 import time
 from collections.abc import Callable
@@ -231,11 +232,16 @@ def test_a_key_whose_certificate_was_revoked_is_refused(authority, tmp_path):
     assert not (tmp_path / "b.pem").exists()
 
 
-def test_the_cas_own_key_is_refused(authority, tmp_path):
-    key = serialization.load_pem_private_key((authority.state / "ca/ca.key").read_bytes(), None)
+@pytest.mark.parametrize("file", ["ca/ca.key", "ca/old-1.key", "ca/request.key", "server/server.key"])
+def test_the_cas_and_the_servers_own_keys_are_refused(authority, tmp_path, file):
+    authority.ca("rotate")
+    authority.ca("csr", "--name", "Sub", "--out", tmp_path / "sub.csr")
+    key = serialization.load_pem_private_key((authority.state / file).read_bytes(), None)
     request = request_for(tmp_path / "r.csr", key)
-    authority.ca("sign", request, "--name", "alice", "--out", tmp_path / "a.pem", code=1)
+    said = authority.ca("sign", request, "--name", "alice", "--out", tmp_path / "a.pem", code=1)
+    assert "own key" in said
     assert not (tmp_path / "a.pem").exists()
+    assert len(authority.show("alice")["certificates"]) == 1
 
 
 def test_a_weak_key_and_a_forged_request_are_refused(authority, tmp_path):
@@ -278,6 +284,26 @@ def test_a_file_that_says_something_else_is_not_overwritten(authority, tmp_path)
 
 
 # --- profiles ---
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe", "link"])
+def test_what_is_no_regular_file_is_not_replaced(authority, tmp_path, kind):
+    target = tmp_path / "target"
+    if kind == "device":
+        if os.getuid() != 0:
+            pytest.skip("only root makes devices")
+        os.mknod(target, 0o600 | stat.S_IFCHR, os.makedev(1, 3))  # as /dev/null is
+    elif kind == "pipe":
+        os.mkfifo(target)
+    else:
+        target.symlink_to(tmp_path / "elsewhere")
+    before = target.lstat()
+    request = request_for(tmp_path / "r.csr")
+    for words in ["crl"], ["csr", "--name", "Sub"], ["sign", request, "--name", "alice"]:
+        assert "no regular file" in authority.ca(*words, "--out", target, code=2)
+    assert "no regular file" in authority.refuse("export", "alice", "--p12", target, code=2)
+    assert target.lstat() == before
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_profiles_come_from_the_servers_configuration(authority):
@@ -371,8 +397,6 @@ def test_the_number_does_not_go_back_with_the_registry(authority, tmp_path):
     shutil.copy(authority.state / "registry.db", tmp_path / "backup.db")
     last = max(number_of(authority.crl()) for _ in range(2))
     shutil.copy(tmp_path / "backup.db", authority.state / "registry.db")
-    while int(datetime.datetime.now(datetime.UTC).timestamp()) <= last:
-        pass  # two lists in one second came before
     assert number_of(authority.crl()) > last
 
 
@@ -626,6 +650,16 @@ def test_old_phones_get_an_old_file_where_that_is_asked_for(authority, passphras
     assert pkcs12.load_key_and_certificates(path.read_bytes(), b"correct horse battery")[0]
 
 
+def test_after_a_rotation_the_file_has_the_ca_that_issued_it(authority, passphrase, tmp_path):
+    before = authority.issuer()
+    authority.ca("rotate")
+    authority.do("issue", "carol")
+    for who, issuer in ("alice", before), ("carol", authority.issuer()):
+        path = tmp_path / f"{who}.p12"
+        authority.do("export", who, "--p12", path, "--passphrase-file", passphrase)
+        assert pkcs12.load_key_and_certificates(path.read_bytes(), b"correct horse battery")[2] == [issuer]
+
+
 def test_without_its_key_there_is_no_pkcs12(authority, tmp_path):
     (authority.state / "clients/alice.key").unlink()
     assert "no key" in authority.refuse("export", "alice", "--p12", tmp_path / "a.p12")
@@ -675,6 +709,13 @@ def numbers_grow(authority: Authority) -> None:
     numbers = [row["now"]["number"] for row in authority.audit("--action", "crl.make")]
     assert numbers == sorted(set(numbers), reverse=True)
     assert number_of(x509.load_der_x509_crl(path.read_bytes())) == numbers[0]
+
+
+def the_companys_ca_issues(authority: Authority) -> None:
+    every_ca_has_its_key(authority)
+    assert authority.issuer() == load(authority.state.parent / "sub.pem")
+    assert authority.roles() == ["active", "old"]
+    assert not (authority.state / "ca/request.key").exists()
 
 
 COMMANDS: dict[str, tuple[list[str], Callable[[Authority], None]]] = {
