@@ -61,11 +61,31 @@ int hc_ca_load(const hc_keystore *k, hc_slice passphrase, hc_ca *out, hc_err *er
     return rc;
 }
 
+/* A key whose certificate is lost, or was never written by an `init` that was killed, would not be
+ * kept as an old CA's: the new key would overwrite the only copy. */
+static int check_key_is_kept(const hc_keystore *k, hc_err *err)
+{
+    bool replaced = false, has_key = false, has_cert = false;
+    int rc = hc_keystore_exists(k, "ca/next.key", &replaced, err);
+    if (rc == 0)
+        rc = hc_keystore_exists(k, "ca/ca.key", &has_key, err);
+    if (rc == 0)
+        rc = hc_keystore_exists(k, "ca/ca.pem", &has_cert, err);
+    if (rc == 0 && replaced && has_key && !has_cert)
+        rc = hc_err_set(err, HC_EDENIED,
+                        "%s/ca/ca.key is there without its certificate ca/ca.pem: put that back, "
+                        "or move the key away",
+                        k->path);
+    return rc;
+}
+
 /* Writes what was decided, next.pem last, and carries it out. */
 static int install(const hc_keystore *k, X509 *cert, STACK_OF(X509) * chain, hc_err *err)
 {
     bool finished = false;
-    int rc = hc_ca_write_chain(k, "ca/next-chain.pem", chain, err);
+    int rc = check_key_is_kept(k, err);
+    if (rc == 0)
+        rc = hc_ca_write_chain(k, "ca/next-chain.pem", chain, err);
     if (rc == 0)
         rc = hc_keystore_write_cert(k, "ca/next.pem", cert, err);
     return rc == 0 ? hc_ca_settle(k, &finished, err) : rc;

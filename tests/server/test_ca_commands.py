@@ -483,6 +483,23 @@ def test_the_old_ca_still_makes_its_list(authority):
     assert authority.revoked("--ca", "old-1", stem="old-1") == {alice}
 
 
+@pytest.mark.parametrize("words", [["rotate"], ["import", "{ca}/new.pem", "--key", "{ca}/new.key"]])
+def test_the_only_copy_of_a_key_is_not_overwritten(authority, company, words):
+    certificate, new_key = company
+    folder = authority.state / "ca"
+    (folder / "new.pem").write_bytes(certificate.public_bytes(PEM))
+    (folder / "new.key").write_bytes(new_key.private_bytes(*PLAIN))
+    key = (folder / "ca.key").read_bytes()
+    certificate = (folder / "ca.pem").read_bytes()
+    (folder / "ca.pem").unlink()
+    words = [word.format(ca=folder) for word in words]
+    assert "without its certificate" in authority.ca(*words, code=1)
+    assert (folder / "ca.key").read_bytes() == key
+    (folder / "ca.pem").write_bytes(certificate)
+    authority.ca(*words)
+    assert (folder / "old-1.key").read_bytes() == key
+
+
 def test_the_active_ca_is_not_retired(authority):
     authority.ca("retire", "ca", code=2)
     authority.ca("retire", "old-1", code=1)
@@ -713,15 +730,15 @@ def numbers_grow(authority: Authority) -> None:
 
 def the_companys_ca_issues(authority: Authority) -> None:
     every_ca_has_its_key(authority)
-    assert authority.issuer() == load(authority.state.parent / "sub.pem")
+    assert authority.issuer().subject == name("Sub")
     assert authority.roles() == ["active", "old"]
-    assert not (authority.state / "ca/request.key").exists()
 
 
 COMMANDS: dict[str, tuple[list[str], Callable[[Authority], None]]] = {
     "sign": (["ca", "sign", "{seed}/r.csr", "--name", "pump", "--create", "--out", "{state}/out.pem"], one_signed),
     "renew": (["client", "renew", "alice"], one_renewed),
     "rotate": (["ca", "rotate"], every_ca_has_its_key),
+    "import": (["ca", "import", "{seed}/sub.pem", "--key", "{seed}/sub.key"], the_companys_ca_issues),
     "crl": (["ca", "crl"], numbers_grow),
 }
 
@@ -732,6 +749,11 @@ def seed(program, tmp_path_factory) -> Path:
     assert program.run("init", "--state", folder / "s", "--client", "alice", "--client", "bob").returncode == 0
     assert program.run("client", "revoke", "bob", "--state", folder / "s").returncode == 0
     request_for(folder / "r.csr")
+    key, root_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    sub = ca_certificate(key, name("Sub"), root_key, name("Root"), 0)
+    root = ca_certificate(root_key, name("Root"), root_key, name("Root"), None)
+    (folder / "sub.pem").write_bytes(sub.public_bytes(PEM) + root.public_bytes(PEM))
+    (folder / "sub.key").write_bytes(key.private_bytes(*PLAIN))
     return folder
 
 
