@@ -187,7 +187,8 @@ typedef struct hc_registry_engine {
     /* Clients that changes after `since` touched, each once, in ascending order; a row of the audit
      * that is of no client (id 0) touches none. -HC_ENOENT where `since` (what `head` said when the
      * follower was up to date) is not part of this feed, because it is another database or a backup
-     * that was put back; -HC_ELIMIT where there are more than `limit`: then load everything anew. */
+     * that was put back; -HC_ELIMIT where there are more than `limit`: then load everything anew.
+     */
     int (*changes)(hc_registry *r, const hc_registry_head *since, uint64_t limit,
                    int (*each)(void *arg, int64_t client_id), void *arg, hc_err *err);
     /* Every certificate with what an index needs of it, in the order of client ids, and each client

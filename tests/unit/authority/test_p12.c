@@ -52,7 +52,7 @@ static void either_kind_comes_back_as_it_was(void **state)
     (void)state;
     for (int legacy = 0; legacy < 2; legacy++) {
         hc_buf file = written(S("J\xc3\xbcrgen's secret"), legacy);
-        hc_p12 got = {NULL};
+        hc_p12 got = {.key = NULL};
         hc_err err = {0};
         if (hc_p12_read(hc_buf_slice(&file), S("J\xc3\xbcrgen's secret"), &got, &err) != 0)
             fail_msg("%s", err.text);
@@ -104,7 +104,7 @@ static void the_old_kind_is_triple_des(void **state)
 
 static void refused(hc_slice file, hc_slice passphrase, int code, const char *says)
 {
-    hc_p12 got = {NULL};
+    hc_p12 got = {.key = NULL};
     hc_err err = {0};
     int rc = hc_p12_read(file, passphrase, &got, &err);
     if (rc != -code || !strstr(err.text, says))
@@ -201,7 +201,7 @@ static void failing_memory_is_an_error_and_leaks_nothing(void **state)
     hc_buf file = written(S("secret"), true);
     for (size_t nth = 1; nth <= 3; nth++) {
         hc_buf out = hc_buf_init(100000);
-        hc_p12 got = {NULL};
+        hc_p12 got = {.key = NULL};
         faults_begin(nth);
         assert_int_equal(hc_p12_write(&whole, S("secret"), true, &out, NULL),
                          nth < 3 ? -HC_ENOMEM : 0);
