@@ -146,6 +146,28 @@ def test_where_it_is_published_to_anyone_no_certificate_is_needed_for_exactly_th
                 running.request("/", context=stranger)
 
 
+# What others take for the published path, or for a way out of it.
+SPELLINGS = [
+    "{}%00", "{}/../../../../admin", "{}/%2e%2e/%2e%2e/%2e%2e/%2e%2e/admin", "{}/..%2f..%2f..%2f..%2fadmin", "/{}",
+    "/x/..{}", "/admin?{}", "//localhost{}", "/.WELL-KNOWN/handclasp/crl/x.crl", FOLDER + ";/../../admin",
+    FOLDER + "\\..\\admin", FOLDER + "x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
+def test_no_spelling_of_the_path_lets_anyone_reach_the_application(server, authority, method):
+    with server(PATHS, state=authority.state, publish_crl="anyone") as running:
+        is_there(running, authority, client=None)
+        for spelling in SPELLINGS:
+            path = spelling.format(path_of(authority))
+            assert running.request(path, method=method, client=None).status in (400, 403), path
+        kept = running.connection(client=None)
+        assert running.request(path_of(authority), over=kept).status == 200
+        assert running.request("/admin", over=kept).status == 403
+        kept.close()
+        assert running.request("/last").text == "['/last']"
+
+
 def test_without_a_registry_nothing_is_published_and_the_handshake_stays_as_it_is(server, authority):
     with server(PATHS, state=authority.state, registry="none", publish_crl="anyone") as running:
         assert running.request(path_of(authority)).status == 404

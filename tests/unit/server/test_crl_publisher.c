@@ -286,6 +286,27 @@ static void numbers_grow_where_the_clock_goes_back(void **state)
     ASN1_INTEGER_free(last);
 }
 
+static void a_list_of_the_future_is_made_anew(void **state)
+{
+    world *w = *state;
+    supply(w);
+    tick(w);
+    expect_list(w, 0);
+    wall_s -= 30; /* as clocks are kept */
+    tick(w);
+    expect_nothing(w);
+    wall_s -= 400 * DAY_S;
+    monotonic_ms += 1000;
+    tick(w);
+    list l = received(w);
+    assert_non_null(l.crl);
+    time_t now = (time_t)wall_s;
+    assert_int_equal(X509_cmp_time(X509_CRL_get0_lastUpdate(l.crl), &now), -1);
+    X509_CRL_free(l.crl);
+    tick(w);
+    expect_nothing(w);
+}
+
 static void without_a_registry_it_waits(void **state)
 {
     world *w = *state;
@@ -424,6 +445,7 @@ int main(void)
         TEST(a_revocation_is_on_the_next_list),
         TEST(a_list_is_made_anew_when_half_of_its_time_is_over),
         TEST(numbers_grow_where_the_clock_goes_back),
+        TEST(a_list_of_the_future_is_made_anew),
         TEST(without_a_registry_it_waits),
         TEST(the_same_cas_again_are_no_reason_for_a_list),
         TEST(after_a_rotation_each_ca_has_its_list),
