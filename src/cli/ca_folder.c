@@ -6,6 +6,7 @@
 
 #include "base/str.h"
 #include "cli/cert_json.h"
+#include "server/hardening.h"
 #include "server/read_file.h"
 
 #define OUTPUT_LIMIT (1u << 20)
@@ -13,6 +14,7 @@
 int hc_ca_folder_open(const hc_ca_args *a, hc_ca_folder *out, hc_err *err)
 {
     *out = (hc_ca_folder){.store = {-1, NULL}};
+    hc_protect_memory();
     int rc = hc_server_args(&a->common, NULL, &out->server, err);
     if (rc != 0)
         return rc;

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "cli/issuing.h"
+#include "server/hardening.h"
 
 #define OUTPUT_LIMIT (1u << 20)
 
@@ -235,6 +236,7 @@ static int init(void *args, hc_err *err)
     char *registry = NULL, who[300];
     hc_secret passphrase = {NULL, 0};
     hc_actor actor;
+    hc_protect_memory();
     int rc = find_registry(a, &registry, &passphrase, err);
     if (rc != 0)
         return rc;

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/out_file.h"
+#include "server/hardening.h"
 #include "server/read_file.h"
 
 #define KEY_LIMIT 65536
@@ -220,6 +221,7 @@ int hc_export_p12(const hc_p12_export *e, const char *state, const char *client,
     hc_secret passphrase = {NULL, 0};
     hc_buf file = hc_buf_init(HC_LIMIT_PKCS12_BYTES);
     STACK_OF(X509) *chain = NULL;
+    hc_protect_memory();
     int rc = find_pair(state, client, certificates, &p, err);
     if (rc == 0)
         rc = get_passphrase(e, &passphrase, err);

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "server/hardening.h"
 #include "server/read_file.h"
 
 #define CONFIG_LIMIT_BYTES (1u << 20)
@@ -73,6 +74,7 @@ static int parse_sans(const hc_strings *texts, hc_san **out, hc_err *err)
 int hc_issuing_open(const hc_issue_args *a, const hc_records *r, hc_issuing *out, hc_err *err)
 {
     *out = (hc_issuing){.sans = NULL};
+    hc_protect_memory();
     int rc = find_profile(a, r, &out->profile, err);
     if (rc == 0)
         rc = parse_sans(&a->sans, &out->sans, err);

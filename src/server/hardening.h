@@ -6,7 +6,8 @@
 /* The supervisor alone says when to end: a terminal's or a service manager's signal to the whole
  * group must not. A file past `ulimit -f` is an error of that one request. */
 void hc_ignore_signals(void);
-/* Must not be read by a debugger of the same user, nor land in a core file. */
+/* Must not be read by a debugger of the same user, nor land in a core file. Also for commands that
+ * hold the key of a CA. */
 void hc_protect_memory(void);
 
 #endif

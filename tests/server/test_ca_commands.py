@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import fcntl
 import json
 import os
 import random
+import re
 import shutil
 import stat
 import subprocess
@@ -14,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import eventually
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -628,6 +631,23 @@ def test_keys_are_encrypted_and_the_passphrase_is_changed(authority, passphrase,
     for stem in ("ca", "old-1"):
         key = serialization.load_pem_private_key((authority.state / f"ca/{stem}.key").read_bytes(), b"another one")
         assert key.public_key() == authority.issuer(stem).public_key()
+
+
+@pytest.mark.parametrize("words", [["client", "issue", "bob"], ["ca", "rotate"], ["ca", "crl"], ["init"]])
+def test_a_command_with_the_cas_key_shows_nothing_of_it(authority, program, passphrase, words):
+    authority.ca("encrypt", "--new-passphrase-file", passphrase)
+    folder = os.open(authority.state, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(folder, fcntl.LOCK_EX)  # what they wait for
+    line = [program.binary, *words, "--state", authority.state, "--ca-passphrase-file", passphrase]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=program.environment()) as running:
+        proc = Path(f"/proc/{running.pid}")
+        eventually(lambda: re.search(r"Max core file size +0 +0 ", (proc / "limits").read_text()), "no core")
+        for file in "cmdline", "environ":
+            assert b"correct horse" not in (proc / file).read_bytes()
+        os.close(folder)
+        said = running.communicate(timeout=30)[0]
+    assert running.returncode == 0, said
+    assert b"correct horse" not in said
 
 
 # --- PKCS#12 ---
