@@ -1,5 +1,5 @@
-"""Every kind of certificate and revocation list that the authority makes, before the linters of others; and its files
-of keys, opened by other programs.
+"""Every kind of certificate and revocation list that the authority makes, and what the commands make of them, before
+the linters of others; and its files of keys, opened by other programs.
 
 zlint runs its rules of the RFCs and of the community; those of the CA/Browser Forum and the root programs are for
 public CAs. pkilint runs its PKIX rules. What is no error but worth a word is printed (pytest -rP). A linter is
@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import pkcs12
-from handclasp_server_tests import ROOT
+from handclasp_server_tests import ROOT, Program
 
 KEPT = Path(os.environ.get("HANDCLASP_LINTERS", ROOT / "build/linters"))
 ZLINT = "github.com/zmap/zlint/v3/cmd/zlint@v3.7.3"
@@ -35,6 +35,7 @@ DIFFERENCES = {
     ("pkix.invalid_uri_syntax", '"spiffe://'): "it takes web addresses alone; RFC 5280 any absolute URI",
     ("pkix.invalid_uri_syntax", '"urn:'): "it takes web addresses alone; RFC 5280 any absolute URI",
     ("pkix.invalid_domain_name_syntax", '"*.'): "RFC 5280 leaves wildcards open, RFC 9525 section 6.3 has them",
+    ("pkix.invalid_domain_name_syntax", '"localhost"'): "it wants a dot, RFC 5280 (RFC 1034 section 3.5) none",
 }
 
 Findings = Iterator[tuple[str, str, str]]  # severity, rule, text
@@ -135,11 +136,74 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(folder.iterdir())
 
 
+PROFILES = """
+profiles:
+  meter:
+    like: device
+    keys: [ed25519]
+    lifetime: 30d
+    subject: CN={name}, OU=Meters, O=Example
+    crl-url: http://pki.example.org/ca.crl
+"""
+
+
+@pytest.fixture(scope="session")
+def made_by_commands(program: Program, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """By init, client issue and renew, ca sign, rotate and crl, one file each."""
+    folder = tmp_path_factory.mktemp("commands")
+    state, out = folder / "state", folder / "out"
+    out.mkdir()
+
+    def handclasp(*command: object) -> None:
+        done = program.run(*command, "--state", state)
+        assert done.returncode == 0, done.stderr
+
+    def keep(what: str, *files: str) -> None:
+        for name in files:
+            shutil.copy(state / name, out / f"{what}-{Path(name).name}")
+
+    handclasp("init", "--host", "localhost", "--host", "example.org", "--client", "alice")
+    with (state / "handclasp.yaml").open("a") as config:
+        config.write(PROFILES)
+    handclasp("client", "issue", "bob")
+    handclasp("client", "issue", "carol", "--san", "email:carol@example.org", "--days", "30")
+    handclasp("client", "issue", "m17", "--profile", "device", "--san", "DNS:m17.example.org")
+    handclasp("client", "issue", "m18", "--profile", "meter", "--san", "URI:https://example.org/m18")
+    handclasp("client", "issue", "web", "--profile", "server", "--san", "DNS:web.example.org")
+    for curve in ("P-256", "P-384"):
+        csr = folder / f"{curve}.csr"
+        key = ("-newkey", "ec", "-pkeyopt", f"ec_paramgen_curve:{curve}", "-nodes", "-keyout", os.devnull)
+        # What a request asks for besides its key is not to show in the certificate.
+        wish = ("-addext", "basicConstraints=CA:TRUE")
+        run("openssl", "req", "-new", *key, "-subj", "/", *wish, "-out", csr, check=True)
+        handclasp("ca", "sign", csr, "--name", f"signed-{curve}", "--create", "--out", out / f"leaf-signed-{curve}.pem")
+    handclasp("ca", "crl", "--out", out / "crl-empty.pem", "--pem")
+    handclasp("client", "revoke", "bob", "--reason", "keyCompromise")
+    handclasp("client", "revoke", "carol")
+    handclasp("ca", "crl", "--out", out / "crl-of-two.pem", "--pem", "--crl-days", "30")
+    keep("ca", "ca/ca.pem")
+    handclasp("ca", "rotate", "--name", "Next CA", "--key", "p-384")
+    handclasp("client", "renew", "alice")
+    handclasp("ca", "crl", "--out", out / "crl-rotated.pem", "--pem")
+    handclasp("ca", "crl", "--ca", "old-1", "--out", out / "crl-old.pem", "--pem")
+    shutil.copy(state / "ca/ca.pem", out / "ca-rotated.pem")
+    keep("leaf", "server/server.pem", *(f"clients/{c.name}" for c in (state / "clients").glob("*.pem")))
+    return sorted(out.iterdir())
+
+
 def test_there_are_samples_of_every_kind(samples: list[Path]) -> None:
     names = {file.stem for file in samples}
     for key in ("p-256", "p-384", "ed25519", "rsa-2048", "rsa-3072", "rsa-4096"):
         assert {f"ca-{key}", f"leaf-{key}", f"crl-{key}"} <= names
     assert {"ca-intermediate", "crl-empty", "leaf-device", "leaf-own", "leaf-server"} <= names
+
+
+def test_every_command_that_signs_made_something(made_by_commands: list[Path]) -> None:
+    assert {file.stem for file in made_by_commands} == (
+        {"ca-ca", "ca-rotated", "crl-empty", "crl-of-two", "crl-old", "crl-rotated"}
+        | {f"leaf-{name}" for name in ("server", "alice", "alice-2", "bob", "carol", "m17", "m18", "web")}
+        | {"leaf-signed-P-256", "leaf-signed-P-384"}
+    )
 
 
 def test_in_ci_there_is_a_linter(linters: dict[str, Linter | str]) -> None:
@@ -151,12 +215,14 @@ def test_in_ci_there_is_a_linter(linters: dict[str, Linter | str]) -> None:
 
 
 @pytest.mark.parametrize("name", LINTERS)
-def test_nothing_that_we_make_is_an_error_to(name: str, linters: dict[str, Linter | str], samples: list[Path]) -> None:
+def test_nothing_that_we_make_is_an_error_to(
+    name: str, linters: dict[str, Linter | str], samples: list[Path], made_by_commands: list[Path]
+) -> None:
     lint = linters[name]
     if isinstance(lint, str):
         pytest.skip(f"NOT LINTED: {lint}")
     errors, used = [], set()
-    for file in samples:
+    for file in [*samples, *made_by_commands]:
         if not file.name.startswith(("ca-", "leaf-", "crl-")):
             continue
         for severity, rule, text in lint(file):
