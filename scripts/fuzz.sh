@@ -12,6 +12,8 @@ if [ ! -f $build/build.ninja ]; then
     log=$(CC=clang meson setup $build -Dfuzz=true -Dtests=disabled -Db_sanitize=address,undefined -Db_lundef=false \
         -Dc_args=-fsanitize=fuzzer-no-link 2>&1) || { echo "$log"; exit 1; }
 fi
+# A target that is new since the last time would not be listed.
+ninja -C $build build.ninja >/dev/null
 targets=$(meson introspect --targets $build |
     python3 -c 'import json, sys; print(*(t["name"] for t in json.load(sys.stdin) if t["name"].startswith("fuzz-")))')
 # Through ninja, whose names are paths.
