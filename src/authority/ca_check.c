@@ -6,8 +6,7 @@
 #include "authority/ca.h"
 #include "x509/ossl.h"
 
-#define DIGEST_BYTES_MIN 28 /* SHA-224: 112 bits against collisions */
-#define AUTH_LEVEL       2  /* OpenSSL's for 112 bits */
+#define AUTH_LEVEL 2 /* OpenSSL's for 112 bits */
 
 static int refuse(hc_err *err, const char *why)
 {
@@ -98,10 +97,9 @@ out:
 static int check_digest(X509 *cert, hc_err *err)
 {
     int nid = NID_undef;
-    if (OBJ_find_sigid_algs(X509_get_signature_nid(cert), &nid, NULL) != 1)
+    if (hc_signature_digest(X509_get0_tbs_sigalg(cert), &nid) != 0)
         return refuse(err, "its signature algorithm is unknown");
-    const EVP_MD *digest = nid == NID_undef ? NULL : EVP_get_digestbynid(nid);
-    if (nid != NID_undef && (!digest || EVP_MD_get_size(digest) < DIGEST_BYTES_MIN))
+    if (hc_digest_is_weak(nid))
         return refuse(err, "it is signed with a digest that is too weak");
     return 0;
 }

@@ -2,7 +2,6 @@
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 
@@ -11,13 +10,12 @@
 #include "identity/crl_scope.h"
 #include "identity/describe.h"
 #include "identity/same_ca.h"
+#include "x509/key.h"
 #include "x509/pem.h"
 #include "x509/serial.h"
 #include "x509/text.h"
 
 #define KEY_BYTES (HC_LIMIT_SERIAL_OCTETS + 1)
-/* SHA-1 and MD5 are below it: they sign no certificate that we take either. */
-#define DIGEST_BYTES_MIN 28
 
 /* The serial at a fixed size, so that memcmp orders it: sign, then the octets right-aligned. */
 typedef struct crl_entry {
@@ -198,48 +196,14 @@ static int check_extensions(const X509_CRL *crl, hc_err *err)
     return 0;
 }
 
-/* RFC 4055 section 3.1: SHA-1 where it is left out. */
-static const ASN1_OBJECT *digest_of_pss(const X509_CRL *crl, RSA_PSS_PARAMS **params)
-{
-    const X509_ALGOR *algorithm = NULL;
-    const void *value = NULL;
-    const ASN1_OBJECT *digest = NULL;
-    int type = V_ASN1_UNDEF;
-    X509_CRL_get0_signature(crl, NULL, &algorithm);
-    X509_ALGOR_get0(NULL, &type, &value, algorithm);
-    if (type != V_ASN1_SEQUENCE)
-        return NULL;
-    *params = ASN1_item_unpack(value, ASN1_ITEM_rptr(RSA_PSS_PARAMS));
-    if (!*params || !(*params)->hashAlgorithm)
-        return NULL;
-    X509_ALGOR_get0(&digest, NULL, NULL, (*params)->hashAlgorithm);
-    return digest;
-}
-
-/* NID_undef: part of the algorithm (EdDSA). */
-static int digest_of(const X509_CRL *crl, int *out, hc_err *err)
-{
-    RSA_PSS_PARAMS *params = NULL;
-    int nid = X509_CRL_get_signature_nid(crl);
-    if (OBJ_find_sigid_algs(nid, out, NULL) != 1)
-        return hc_err_set(err, HC_EFORMAT, "an unknown signature algorithm");
-    if (nid != NID_rsassaPss)
-        return 0;
-    const ASN1_OBJECT *digest = digest_of_pss(crl, &params);
-    *out = digest ? OBJ_obj2nid(digest) : NID_sha1;
-    RSA_PSS_PARAMS_free(params);
-    ERR_clear_error();
-    return 0;
-}
-
 static int check_digest(const X509_CRL *crl, hc_err *err)
 {
+    const X509_ALGOR *algorithm = NULL;
     int nid = NID_undef;
-    int rc = digest_of(crl, &nid, err);
-    if (rc != 0 || nid == NID_undef)
-        return rc;
-    const EVP_MD *digest = EVP_get_digestbynid(nid);
-    if (!digest || EVP_MD_get_size(digest) < DIGEST_BYTES_MIN)
+    X509_CRL_get0_signature(crl, NULL, &algorithm);
+    if (hc_signature_digest(algorithm, &nid) != 0)
+        return hc_err_set(err, HC_EFORMAT, "an unknown signature algorithm");
+    if (hc_digest_is_weak(nid))
         return hc_err_set(err, HC_EFORMAT, "signed with a digest that is too weak (%s)",
                           OBJ_nid2sn(nid));
     return 0;

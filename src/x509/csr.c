@@ -11,8 +11,6 @@
 #include "x509/pem.h"
 #include "x509/text.h"
 
-#define DIGEST_BYTES_MIN 28 /* SHA-224: 112 bits against collisions */
-
 struct hc_csr {
     X509_REQ *req;
     hc_buf subject; /* with its NUL */
@@ -75,16 +73,15 @@ static int read_bytes(hc_slice bytes, X509_REQ **out, hc_err *err)
 
 static int check_digest(const X509_REQ *req, hc_err *err)
 {
-    int digest_nid = NID_undef;
-    if (OBJ_find_sigid_algs(X509_REQ_get_signature_nid(req), &digest_nid, NULL) != 1)
+    const X509_ALGOR *algorithm = NULL;
+    int nid = NID_undef;
+    X509_REQ_get0_signature(req, NULL, &algorithm);
+    if (hc_signature_digest(algorithm, &nid) != 0)
         return malformed(err, "has an unknown signature algorithm");
-    if (digest_nid == NID_undef)
-        return 0; /* part of the algorithm (EdDSA) or of its parameters (RSASSA-PSS) */
-    const EVP_MD *digest = EVP_get_digestbynid(digest_nid);
-    if (!digest || EVP_MD_get_size(digest) < DIGEST_BYTES_MIN)
+    if (hc_digest_is_weak(nid))
         return hc_err_set(err, HC_EDENIED,
                           "the certification request is signed with a digest that is too weak (%s)",
-                          OBJ_nid2sn(digest_nid));
+                          OBJ_nid2sn(nid));
     return 0;
 }
 

@@ -8,6 +8,8 @@
 
 #include "x509/ossl.h"
 
+#define DIGEST_BYTES_MIN 28 /* SHA-224: 112 bits against collisions */
+
 typedef struct key_type {
     const char *name;
     const char *algorithm; /* OpenSSL's */
@@ -98,6 +100,33 @@ const EVP_MD *hc_key_digest(const EVP_PKEY *key)
     if (!EVP_PKEY_is_a(key, "EC") || EVP_PKEY_get_bits(key) <= 256)
         return EVP_sha256();
     return EVP_PKEY_get_bits(key) <= 384 ? EVP_sha384() : EVP_sha512();
+}
+
+/* RFC 4055 section 3.1: SHA-1 where it is left out. */
+static int pss_digest(const X509_ALGOR *algorithm)
+{
+    RSA_PSS_PARAMS *pss =
+        ASN1_TYPE_unpack_sequence(ASN1_ITEM_rptr(RSA_PSS_PARAMS), algorithm->parameter);
+    int nid = pss && pss->hashAlgorithm ? OBJ_obj2nid(pss->hashAlgorithm->algorithm) : NID_sha1;
+    RSA_PSS_PARAMS_free(pss);
+    ERR_clear_error();
+    return nid;
+}
+
+int hc_signature_digest(const X509_ALGOR *algorithm, int *nid)
+{
+    int signature = OBJ_obj2nid(algorithm->algorithm);
+    if (OBJ_find_sigid_algs(signature, nid, NULL) != 1)
+        return -HC_EFORMAT;
+    if (signature == NID_rsassaPss)
+        *nid = pss_digest(algorithm);
+    return 0;
+}
+
+bool hc_digest_is_weak(int nid)
+{
+    const EVP_MD *digest = nid == NID_undef ? NULL : EVP_get_digestbynid(nid);
+    return nid != NID_undef && (!digest || EVP_MD_get_size(digest) < DIGEST_BYTES_MIN);
 }
 
 int hc_key_sha256(const EVP_PKEY *key, uint8_t out[32], hc_err *err)

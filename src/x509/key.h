@@ -6,6 +6,7 @@
 #define HC_X509_KEY_H
 
 #include <openssl/evp.h>
+#include <openssl/types.h>
 
 #include "base/err.h"
 #include "base/slice.h"
@@ -39,6 +40,12 @@ int hc_key_check(EVP_PKEY *key, hc_err *err) HC_MUST_CHECK;
 /* What this key signs with: SHA-384 for P-384, SHA-512 for P-521, else SHA-256; NULL where the
  * algorithm has its own (EdDSA). */
 const EVP_MD *hc_key_digest(const EVP_PKEY *key);
+
+/* The digest that a signature was made with, also of RSASSA-PSS; NID_undef where the algorithm has
+ * its own (EdDSA). -HC_EFORMAT where it is unknown. */
+int hc_signature_digest(const X509_ALGOR *algorithm, int *nid) HC_MUST_CHECK;
+/* Less than 112 bits against collisions, as SHA-1 and MD5, or unknown. */
+bool hc_digest_is_weak(int nid);
 
 /* SHA-256 of the SubjectPublicKeyInfo in DER. */
 int hc_key_sha256(const EVP_PKEY *key, uint8_t out[32], hc_err *err) HC_MUST_CHECK;

@@ -1,6 +1,7 @@
 #include "x509/csr.h"
 
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 
 #include "../unit.h"
@@ -182,6 +183,25 @@ static void a_weak_digest_is_refused(void **state)
     refused(der_of(req), HC_EDENIED, "digest that is too weak");
 }
 
+/* Its digest stands in the parameters. */
+static void a_weak_digest_of_pss_is_refused(void **state)
+{
+    (void)state;
+    EVP_PKEY *before = key;
+    key = EVP_RSA_gen(2048);
+    assert_non_null(key);
+    X509_REQ *req = made("meter-1");
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    EVP_PKEY_CTX *how = NULL;
+    assert_int_equal(EVP_DigestSignInit(ctx, &how, EVP_sha1(), NULL, key), 1);
+    assert_true(EVP_PKEY_CTX_set_rsa_padding(how, RSA_PKCS1_PSS_PADDING) > 0);
+    assert_true(X509_REQ_sign_ctx(req, ctx) > 0);
+    EVP_MD_CTX_free(ctx);
+    refused(der_of(req), HC_EDENIED, "digest that is too weak");
+    EVP_PKEY_free(key);
+    key = before;
+}
+
 static void another_version_is_refused(void **state)
 {
     (void)state;
@@ -263,6 +283,7 @@ int main(void)
         cmocka_unit_test(a_changed_request_is_refused),
         cmocka_unit_test(a_weak_key_is_refused),
         cmocka_unit_test(a_weak_digest_is_refused),
+        cmocka_unit_test(a_weak_digest_of_pss_is_refused),
         cmocka_unit_test(another_version_is_refused),
         cmocka_unit_test(a_nul_in_the_subject_is_refused),
         cmocka_unit_test(what_is_no_request_is_refused),
