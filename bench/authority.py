@@ -1,4 +1,5 @@
-"""The CA at work beside `openssl ca`: certificates a second, a list of 100 000 entries, deciding with it."""
+"""The CA at work beside `openssl ca`: certificates a second, a list of 100 000 entries, deciding with it; and what
+handshakes cost with it, beside nginx."""
 
 from __future__ import annotations
 
@@ -7,7 +8,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+import authority_handshakes as handshakes
+from servers import Setup
 
 HERE = Path(__file__).resolve().parent
 SRC = HERE.parent / "src"
@@ -19,6 +24,7 @@ PROMISES = [
     ("crl_make_s", "a list made out of the registry, in s", 2),
     ("crl_load_s", "and loaded by a server, in s", 2),
     ("crl_cost_us", "the list's share of deciding about a client, in µs", 20),
+    ("serve_crl_ratio", "a full handshake, CPU with the list by CPU without", 1.10),
 ]
 OTHERS = [
     ("signed_per_s", "requests signed in memory, a second"),
@@ -29,6 +35,7 @@ OTHERS = [
     ("crl_bytes", "the list, in bytes"),
     ("decide_us", "a chain decided without a list, in µs"),
     ("openssl_crl_cost_us", "a list's share where OpenSSL checks it (nginx), in µs"),
+    *handshakes.OTHERS,
 ]
 
 CONFIG = """
@@ -40,16 +47,19 @@ database = {folder}/index.txt
 serial = {folder}/serial
 crlnumber = {folder}/crlnumber
 new_certs_dir = {folder}
-certificate = {folder}/ca.pem
-private_key = {folder}/ca.key
+certificate = {ca}/ca.pem
+private_key = {ca}/ca.key
 default_md = sha256
 default_days = 365
 default_crl_days = 7
 rand_serial = yes
 unique_subject = no
 policy = any
+crl_extensions = list
 [any]
 commonName = supplied
+[list]
+authorityKeyIdentifier = keyid
 """
 
 
@@ -86,25 +96,32 @@ def a_second(commands: list[list[str]], **more) -> float:
     return len(commands) / (time.perf_counter() - began)
 
 
+def openssl_ca(folder: Path, ca: Path) -> list[str]:
+    """The command, for the CA that is in the folder `ca`."""
+    (folder / "openssl.cnf").write_text(CONFIG.format(folder=folder, ca=ca))
+    (folder / "index.txt").write_text("")
+    (folder / "crlnumber").write_text("01\n")
+    return ["openssl", "ca", "-batch", "-config", str(folder / "openssl.cnf"), "-notext"]
+
+
+def openssl_list(folder: Path, line: list[str], entries: int) -> Path:
+    revoked = "R\t360101000000Z\t260101000000Z\t{:032X}\tunknown\t/CN=x\n"
+    (folder / "index.txt").write_text("".join(revoked.format(2**124 + n) for n in range(entries)))
+    run_or_exit([*line[:-1], "-gencrl", "-out", str(folder / "ca.crl")])
+    return folder / "ca.crl"
+
+
 def openssl(folder: Path, requests: list[Path], entries: int) -> dict:
     ca = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -subj /CN=CA -days 3650".split()
     run_or_exit([*ca, "-keyout", str(folder / "ca.key"), "-out", str(folder / "ca.pem")])
-    (folder / "openssl.cnf").write_text(CONFIG.format(folder=folder))
-    (folder / "index.txt").write_text("")
-    (folder / "crlnumber").write_text("01\n")
-    line = ["openssl", "ca", "-batch", "-config", str(folder / "openssl.cnf"), "-notext"]
+    line = openssl_ca(folder, folder)
     signed = a_second([[*line, "-in", str(one), "-out", str(one) + ".pem"] for one in requests])
-    revoked = "R\t360101000000Z\t260101000000Z\t{:032X}\tunknown\t/CN=x\n"
-    (folder / "index.txt").write_text("".join(revoked.format(2**124 + n) for n in range(entries)))
     began = time.perf_counter()
-    run_or_exit([*line[:3], "-config", str(folder / "openssl.cnf"), "-gencrl", "-out", str(folder / "ca.crl")])
+    openssl_list(folder, line, entries)
     return {"openssl_per_s": signed, "openssl_crl_make_s": time.perf_counter() - began}
 
 
 def command_line(handclasp: Path, folder: Path, requests: list[Path]) -> dict:
-    """Nothing where the program is not built."""
-    if not handclasp.exists():
-        return {}
     state = ["--state", str(folder / "state")]
     run_or_exit([str(handclasp), "init", *state])
     line = [str(handclasp), "ca", "sign", *state, "--create"]
@@ -112,15 +129,26 @@ def command_line(handclasp: Path, folder: Path, requests: list[Path]) -> dict:
     return {"command_per_s": a_second(commands)}
 
 
-def measure(program: Path, handclasp: Path, entries: int) -> dict:
+def measure(program: Path, setup: Setup, entries: int) -> dict:
     with tempfile.TemporaryDirectory(prefix="handclasp-authority-") as name:
         folder = Path(name)
         figures = json.loads(run_or_exit([str(program), "--folder", name, "--entries", str(entries)]))
         requests = [request(folder, n) for n in range(CERTIFICATES)]
-        figures |= openssl(folder, requests, entries) | command_line(handclasp, folder, requests)
+        figures |= openssl(folder, requests, entries)
+        figures |= command_line(Path(setup.program("handclasp")), folder, requests)
     figures["crl_cost_us"] = figures["decide_crl_us"] - figures["decide_us"]
     figures["openssl_crl_cost_us"] = figures["openssl_crl_us"] - figures["openssl_us"]
     return figures
+
+
+def measure_handshakes(
+    load: Path, setup: Setup, entries: int, rounds: int, seconds: float, say: Callable[[str], None]
+) -> dict:
+    """With a list of the CA that the servers' clients come from."""
+    folder = setup.work / "openssl"
+    folder.mkdir()
+    crl = openssl_list(folder, openssl_ca(folder, Path(setup.ca).parent), entries)
+    return handshakes.run(setup, load, crl, rounds, seconds, say)
 
 
 def promises(figures: dict) -> list[dict]:
@@ -136,7 +164,9 @@ def all_promises_kept(figures: dict) -> bool:
 
 def text(figures: dict) -> str:
     lines = [f"\nthe CA, and a revocation list of {figures['entries']:,} entries"]
-    lines += [f"  {label:62}{figures[name]:>11,.1f}" for name, label in OTHERS if name in figures]
+    for name, label in OTHERS:
+        if name in figures:
+            lines.append(f"  {label:62}{figures[name]:>11,.{2 if 'ratio' in name else 1}f}")
     for p in promises(figures):
         met = "met" if p["met"] else "NOT MET"
         lines.append(f"  {p['promise']:62}{p['value']:>11,.2f}  <= {p['limit']:<5g}{met}")
