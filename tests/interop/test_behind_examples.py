@@ -1,4 +1,4 @@
-"""Run with pytest in this folder: the example as it is, with Apache and gunicorn."""
+"""The examples behind-nginx and behind-apache as they are: one command, and the lines that it prints."""
 
 from __future__ import annotations
 
@@ -16,10 +16,8 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
-APACHE = shutil.which("apache2", path=os.environ.get("PATH", "") + ":/usr/sbin")
-
-pytestmark = pytest.mark.skipif(APACHE is None, reason="NOT TESTED: Apache is not here (apt-get install apache2)")
+EXAMPLES = Path(__file__).parents[2] / "examples"
+NEEDED = {"behind-nginx": "nginx", "behind-apache": "apache2"}
 
 
 def free_port() -> int:
@@ -28,14 +26,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="module")
-def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[list[str]], Path]]:
+@pytest.fixture(scope="module", params=NEEDED)
+def example(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[list[list[str]], Path]]:
     """The curl lines that it prints, and its state folder."""
+    server = NEEDED[request.param]
+    if shutil.which(server, path=os.environ.get("PATH", "") + ":/usr/sbin") is None:
+        pytest.skip(f"NOT TESTED: {server} is not here")
     state = tmp_path_factory.mktemp("example") / "state"
     ports = ["--port", str(free_port()), "--app-port", str(free_port())]
     # The interpreter of this test, with the package that it has.
     child = subprocess.Popen(
-        [sys.executable, str(HERE / "run"), *ports, "--state", str(state)],
+        [sys.executable, str(EXAMPLES / request.param / "run"), *ports, "--state", str(state)],
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"VIRTUAL_ENV": sys.prefix},
