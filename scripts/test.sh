@@ -10,7 +10,7 @@ scripts/extras.sh test
 if [ $# -gt 0 ]; then exec "$python" -m pytest -q "$@"; fi
 
 scripts/unit.sh
-for suite in tests/python examples/{hello,readings,behind-nginx,behind-apache} tests/server tests/interop; do
+for suite in tests/python examples/{hello,readings} tests/server tests/interop; do
     printf '== %s\n' "$suite"
     # Servers are mostly waited for: four files at a time.
     case $suite in tests/server | tests/interop) beside=(-n 4 --dist loadfile) ;; *) beside=() ;; esac
