@@ -4,7 +4,7 @@
     alice = ca.issue("alice")                 # an Identity: alice.pem is certificate and chain, alice.key its key
     ca.crl(alice)                             # PEM text of a list that revokes her
 
-Everything is valid from an hour ago for a day unless the test says otherwise. Keys are P-256 where no kind is named.
+Everything is valid from an hour ago to thirty hours from now unless the test says otherwise. Keys are P-256 where no kind is named.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 HOUR = 3600
-DAY = 24 * HOUR
+ENDS = 30 * HOUR  # no whole number of days, so that the days that remain do not change within a test
 CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
 SERVER = ExtendedKeyUsageOID.SERVER_AUTH
 PEM = serialization.Encoding.PEM
@@ -197,7 +197,7 @@ class Authority(Identity):
         usage: x509.KeyUsage | None = None,
         serial: int | None = None,
         begins: float = -HOUR,
-        ends: float = DAY,
+        ends: float = ENDS,
         hosts: Iterable[str] = (),
         extensions: Iterable[tuple[x509.ExtensionType, bool]] = (),
     ) -> Identity:
@@ -227,7 +227,7 @@ class Authority(Identity):
         **times,
     ) -> Authority:
         key = new_key(kind)
-        made = self._sign(name, key, None, times.get("begins", -HOUR), times.get("ends", DAY), _of_ca(ca, length))
+        made = self._sign(name, key, None, times.get("begins", -HOUR), times.get("ends", ENDS), _of_ca(ca, length))
         return Authority(made, key, [] if self.is_root else [self.certificate, *self.chain], self.folder)
 
     @property
@@ -250,7 +250,7 @@ class Authority(Identity):
             builder = builder.add_extension(extension, critical)
         return builder.sign(self.key, digest_of(self.key))
 
-    def crl(self, *revoked: Identity, begins: float = -HOUR, ends: float = DAY, key=None) -> str:
+    def crl(self, *revoked: Identity, begins: float = -HOUR, ends: float = ENDS, key=None) -> str:
         """PEM. With `key` it is signed by somebody else in this authority's name."""
         now = int(time.time())
         builder = x509.CertificateRevocationListBuilder(self.certificate.subject, at(now + begins), at(now + ends))
@@ -276,7 +276,7 @@ class Pki:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def authority(self, name: str = "Test CA", *, kind: str = "p256", ends: float = 10 * DAY) -> Authority:
+    def authority(self, name: str = "Test CA", *, kind: str = "p256", ends: float = 10 * ENDS) -> Authority:
         key = new_key(kind)
         now = int(time.time())
         builder = x509.CertificateBuilder(

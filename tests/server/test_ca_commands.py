@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from test_client_commands import Clients
-from test_registry_kills import assert_consistent, assert_files_on_record, kill_after
+from test_registry_kills import Kills, assert_consistent, assert_files_on_record
 
 KILLS = int(os.environ.get("HANDCLASP_KILLS", "330" if os.environ.get("CI") else "110"))
 PEM = serialization.Encoding.PEM
@@ -634,20 +634,14 @@ def seed(program, tmp_path_factory) -> Path:
 def test_killed_at_any_moment_the_next_run_ends_with_one_outcome(program, seed, tmp_path, what):
     words, outcome = COMMANDS[what]
     chance = random.Random(what)
-    fell_within, whole_s = 0, 0.0
+    kills = Kills(program, chance)
     turns = max(1, KILLS // len(COMMANDS))
     for turn in range(turns):
         state = tmp_path / f"s{turn}"
         shutil.copytree(seed / "s", state)
         authority = Authority(program, state)
         line = [w.format(state=state, seed=seed) for w in words] + ["--state", str(state)]
-        if turn < 2:  # how long it takes alone, so that kills fall within it
-            began = time.perf_counter()
-            assert program.run(*line).returncode == 0
-            whole_s = time.perf_counter() - began
-            shutil.rmtree(state)
-            shutil.copytree(seed / "s", state)
-        fell_within += kill_after(program, chance.uniform(0, whole_s), line)
+        kills.strike(line)
         assert_files_on_record(authority)
         done = program.run(*line)
         assert done.returncode == 0, done.stderr
@@ -655,7 +649,7 @@ def test_killed_at_any_moment_the_next_run_ends_with_one_outcome(program, seed, 
         assert_consistent(authority)
         assert_files_on_record(authority)
         assert not [p for p in state.rglob("*") if p.suffix in (".new", ".tmp")]
-    assert fell_within >= turns // 3, "hardly a kill fell within the command"
+    kills.assert_most_fell_within()
 
 
 FORWARDED = """
