@@ -1,6 +1,6 @@
 """The worker's side of a lane: requests in, the application called, responses out."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any, Final, Literal, Protocol, TextIO, TypedDict, final
 
 from _typeshed.wsgi import WSGIApplication
@@ -40,14 +40,6 @@ class Lane:
         multithread: bool = False,
         multiprocess: bool = False,
     ) -> None: ...
-    def serve(self) -> None:
-        """Says hello, then answers requests until the front closes the lane or stop() is called.
-
-        Raises:
-            KeyboardInterrupt: after ^C, or from the application; serve() may be called again.
-            RuntimeError: the front broke the protocol.
-            OSError: the descriptor failed.
-        """
     def ask(self, client: object, question: bytes, /) -> bytes:
         """What the authority answers about the client of the request that is being answered. From
         any thread; one at a time.
@@ -57,9 +49,27 @@ class Lane:
             OSError: the front has gone.
         """
     def stop(self) -> None:
-        """Lets serve() return when what the front has sent is answered. From any thread."""
+        """Ends the lane when what the front has sent is answered. From any thread."""
     def close(self) -> None: ...
     def fileno(self) -> int: ...
+
+@final
+class Crew:
+    """The lanes of a process, for the threads that serve them: a thread that has the interpreter's
+    lock takes the next request, on whichever lane it came. A lane belongs to one crew."""
+
+    def __init__(self, lanes: Iterable[Lane], /) -> None: ...
+    def serve(self) -> None:
+        """Says hello on one lane, then answers requests on all of them, until the front has closed
+        each or stop() was called on it. For as many threads as there are lanes.
+
+        A lane that ends is closed; one that breaks as well, which ends the others' service not.
+
+        Raises:
+            KeyboardInterrupt: after ^C, or from the application; serve() may be called again.
+            RuntimeError: the front broke the protocol on a lane.
+            OSError: a descriptor failed.
+        """
 
 class DecodedCertificate(TypedDict):
     """Names are lists of RDNs, these lists of (type, OID, value); times are seconds since 1970."""

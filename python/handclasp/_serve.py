@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from handclasp._core import Lane
+from handclasp._core import Crew, Lane
 from handclasp.certificate import Certificate
 from handclasp.client import Client
 from handclasp.worker import report
@@ -120,6 +120,7 @@ class Server:
         self._front: subprocess.Popen[bytes] | None = None
         self._parent: socket.socket | None = None
         self._lanes: list[Lane] = []
+        self._crew = Crew(())
         self._running: list[threading.Thread] = []
         self._addresses: tuple[str, ...] = ()
 
@@ -138,9 +139,9 @@ class Server:
         """
         self._launch()
         try:
-            for number, lane in enumerate(self._lanes):
+            for number in range(self._threads):
                 thread = threading.Thread(
-                    target=_serve_lane, args=(lane,), name=f"handclasp-{number}", daemon=True
+                    target=_serve_lanes, args=(self._crew,), name=f"handclasp-{number}", daemon=True
                 )
                 thread.start()
                 self._running.append(thread)
@@ -161,7 +162,7 @@ class Server:
         if self._threads != 1:
             raise RuntimeError("with more than one thread there are threads to be started")
         self._launch()
-        self._lanes[0].serve()
+        self._crew.serve()
         raise self._ended()
 
     def stop(self, grace_s: float = _STOP_S) -> None:
@@ -209,6 +210,7 @@ class Server:
             theirs.enter_context(told)
             inherited = [theirs.enter_context(their_end) for _, their_end in pairs]
             self._lanes = [self._lane(our_end) for our_end, _ in pairs]
+            self._crew = Crew(self._lanes)
             descriptors = [end.fileno() for end in inherited]
             command = [
                 self._binary or find_binary(),
@@ -267,21 +269,19 @@ class Server:
         return ServeError(f"the server has ended with status {status}; its log says why")
 
 
-def _serve_lane(lane: Lane) -> None:
+def _serve_lanes(crew: Crew) -> None:
     # The front's end, and with it every request's, is what closes a lane.
-    try:
-        while True:
-            try:
-                lane.serve()
-                break
-            except KeyboardInterrupt:
-                # ^C goes to the main thread: this one was raised by a view, and ends its request
-                # alone. Without the lane the next client would wait for one.
-                continue
-    except OSError as problem:
-        print(f"handclasp: a lane broke: {problem}", file=sys.stderr)
-    finally:
-        lane.close()
+    while True:
+        try:
+            crew.serve()
+            return
+        except KeyboardInterrupt:
+            # ^C goes to the main thread: this one was raised by a view, and ends its request alone.
+            # Without this thread the next client might wait for one.
+            continue
+        except OSError as problem:
+            print(f"handclasp: a lane broke: {problem}", file=sys.stderr)
+            return
 
 
 def serve(

@@ -1,7 +1,7 @@
 """One worker process: loads the application, then answers requests on its lanes.
 
 Run by the server as ``python -m handclasp.worker MODULE:APP --lane-fds 5,6,7``; each descriptor is
-one end of a socketpair to the front, served by a thread of its own. The worker has no key and no
+one end of a socketpair to the front, and there is a thread for each. The worker has no key and no
 listening socket. It ends with 0 when the front has closed all lanes (or after SIGTERM, or
 ``--max-requests``), 1 when a lane broke, 3 when it could not be set up, 4 when the application
 could not be loaded.
@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from handclasp._core import Lane
+from handclasp._core import Crew, Lane
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -144,7 +144,7 @@ def report(environ: dict[str, Any], problem: BaseException | str) -> None:
 
 
 class Lanes:
-    """The lanes of one process, a thread each.
+    """The lanes of one process, and as many threads.
 
     Args:
         application: answers the requests; called from several threads at once.
@@ -179,6 +179,7 @@ class Lanes:
             )
             for fd in fds
         ]
+        self._crew = Crew(self._lanes)
 
     def _countdown(self, max_requests: int) -> Callable[[], None]:
         if not hasattr(self, "_count"):
@@ -207,11 +208,10 @@ class Lanes:
             # a wait, so what is waited for is an octet that the signal sends too.
             before = signal.set_wakeup_fd(tell.fileno(), warn_on_full_buffer=False)
             try:
-                for number, lane in enumerate(self._lanes):
-                    thread = threading.Thread(
-                        target=self._serve, args=(lane, tell), name=f"lane-{number}"
-                    )
-                    thread.start()
+                for number in range(len(self._lanes)):
+                    threading.Thread(
+                        target=self._serve, args=(tell,), name=f"lane-{number}"
+                    ).start()
                 return self._wait(told)
             finally:
                 signal.set_wakeup_fd(before)
@@ -230,14 +230,13 @@ class Lanes:
                         traceback.print_exception(failure)
         return whole
 
-    def _serve(self, lane: Lane, tell: socket.socket) -> None:
+    def _serve(self, tell: socket.socket) -> None:
         failure: BaseException | None = None
         try:
-            lane.serve()
+            self._crew.serve()
         except BaseException as caught:  # noqa: BLE001 - a thread's end must always be told
             failure = caught
         finally:
-            lane.close()
             self._ended.append(failure)
             with contextlib.suppress(OSError):  # full, or closed: it was seen already
                 tell.send(b"\0")

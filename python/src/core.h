@@ -2,9 +2,9 @@
  * it.
  *
  * The only folder that includes Python.h. Everything here is called with the GIL held; the places
- * that give it up are marked "GIL:". A lane is used by the one thread that serves it, and by those
- * that a view lets ask on it, one at a time; an exchange may be held by the application for longer
- * than its request and is then dead (its lane is NULL). */
+ * that give it up are marked "GIL:". A lane is used by the one thread whose turn on it is, and by
+ * those that a view lets ask on it, one at a time; an exchange may be held by the application for
+ * longer than its request and is then dead (its lane is NULL). */
 #ifndef HCP_CORE_H
 #define HCP_CORE_H
 
@@ -86,7 +86,7 @@ typedef enum hcp_key {
 } hcp_key;
 
 typedef struct hcp_state {
-    PyTypeObject *lane_type, *exchange_type, *file_wrapper_type;
+    PyTypeObject *crew_type, *lane_type, *exchange_type, *file_wrapper_type;
     PyObject *keys[HCP_KEYS];
     PyObject *common_headers; /* {"HTTP_HOST": "HTTP_HOST"}: interned names of headers that most
                                  requests have */
@@ -118,9 +118,21 @@ typedef struct hcp_slot {
     PyObject *prototype; /* dict that a request's environ is copied from; made when first wanted */
 } hcp_slot;
 
+/* What a crew has to do with a lane. */
+typedef enum hcp_turn {
+    HCP_TURN_NONE,
+    HCP_TURN_QUEUED, /* something has come */
+    HCP_TURN_TAKEN,  /* a thread sees to it */
+    HCP_TURN_AGAIN,  /* and something has come since */
+} hcp_turn;
+
 typedef struct hcp_lane {
     PyObject_HEAD hcp_state *state;
     hc_channel channel;
+    PyObject *crew;        /* borrowed; NULL: none */
+    struct hcp_lane *next; /* in the crew's queue */
+    hcp_turn turn;
+    bool ends; /* nothing more will come; with the crew's lock */
     PyObject *app;
     PyObject *certificate_type; /* (der, chain, variables) */
     PyObject *client_type;      /* (lane, name, roles, attributes) */
@@ -141,8 +153,8 @@ typedef struct hcp_lane {
                                   alone reads from the channel */
     PyObject *current; /* borrowed: the client of the request that is being answered, None where
                           nobody is known; NULL between requests */
-    bool serving, sending, asking;
-    bool stopping;  /* stop() was called within a request */
+    bool sending, asking;
+    bool stopping;  /* stop() was called: the rest is read to its end */
     bool greeted;   /* the front has had its one hello */
     bool cancelled; /* the client of the current request has gone */
     bool gone; /* the front closed the lane, or a frame was cut: nothing can be sent any more */
@@ -174,6 +186,12 @@ int hcp_file_wrapper_region(PyObject *wrapper, hcp_state *state, int *fd, hc_lan
 
 /* lane.c */
 extern PyType_Spec hcp_lane_spec;
+/* Tells the front that there is a thread for it. As hcp_lane_answer. */
+int hcp_lane_greet(hcp_lane *lane);
+/* Takes what has come up to the next request, and answers that; or all of it. 0, or -1 with an
+ * exception. The lane is then `gone` where the front closed it, and for any exception but
+ * KeyboardInterrupt. */
+int hcp_lane_answer(hcp_lane *lane, bool to_the_end);
 /* Sends what is in the channel's buffer. 0, or -1 with an exception (OSError where the front has
  * gone). */
 int hcp_lane_flush(hcp_lane *lane);
@@ -182,6 +200,13 @@ int hcp_lane_flush(hcp_lane *lane);
 void hcp_lane_finish(hcp_lane *lane);
 /* The front wants no more of the current response. Costs a system call. */
 bool hcp_lane_is_cancelled(hcp_lane *lane);
+
+/* crew.c */
+extern PyType_Spec hcp_crew_spec;
+/* A thread serves this lane, or may do so at any moment. */
+bool hcp_crew_is_at_work(const hcp_lane *lane);
+/* Closes the descriptor of a lane that nobody serves. */
+void hcp_crew_close(hcp_lane *lane);
 
 /* environ.c */
 int hcp_environ_reset(hcp_lane *lane);

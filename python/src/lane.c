@@ -1,7 +1,6 @@
 #include "core.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <structmember.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -163,68 +162,67 @@ static int on_frame(hcp_lane *lane, const hc_lane_header *header, hc_slice paylo
     return -1;
 }
 
-/* The next frame, as hc_channel_read. By poll, since a recv that waits on a socket pair is also
- * woken whenever the front reads a response. */
-static int next_frame(hcp_lane *lane, hc_lane_header *header, hc_slice *payload, int *fd,
-                      hc_err *err)
+/* A front that closes the lane has no more use for what it asked: that is an end, not a failure.
+ * Any other failure but an interrupt leaves a lane that is of no more use. */
+static int is_served(hcp_lane *lane, int rc)
 {
-    struct pollfd end = {.fd = lane->channel.fd, .events = POLLIN};
-    if (!hc_channel_has_frame(&lane->channel) && poll(&end, 1, -1) < 0 && errno == EINTR)
-        return -HC_EAGAIN;
-    return hc_channel_read(&lane->channel, header, payload, fd, err);
-}
-
-/* Until the front closes the lane (0), or -1 with an exception. */
-static int serve(hcp_lane *lane)
-{
-    /* Serving goes on after a KeyboardInterrupt where the caller wants it to: the lane is as
-     * before.
-     */
-    if (!lane->greeted && hc_lane_add_hello(&lane->channel.out) != 0) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    lane->greeted = true;
-    int rc = hcp_lane_flush(lane);
-    while (rc == 0 && !lane->gone) {
-        hc_lane_header header;
-        hc_slice payload;
-        hc_err err = {0};
-        int fd = -1, got;
-        /* GIL: given up while waiting for a request. */
-        Py_BEGIN_ALLOW_THREADS got = next_frame(lane, &header, &payload, &fd, &err);
-        Py_END_ALLOW_THREADS if (got == -HC_ECLOSED) return 0;
-        if (got == -HC_EAGAIN)
-            rc = PyErr_CheckSignals();
-        else if (got != 0)
-            rc = raise_err(got, &err) ? 0 : -1;
-        else
-            rc = on_frame(lane, &header, payload, fd);
-    }
-    /* A front that closes the lane has no more use for what it asked: that is an end, not a
-     * failure. */
-    if (rc < 0 && lane->gone && PyErr_ExceptionMatches(PyExc_BrokenPipeError)) {
+    if (rc == 0 || PyErr_ExceptionMatches(PyExc_KeyboardInterrupt))
+        return rc;
+    if (lane->gone && PyErr_ExceptionMatches(PyExc_BrokenPipeError)) {
         PyErr_Clear();
         return 0;
     }
-    return rc;
+    lane->gone = true;
+    return -1;
 }
 
-static PyObject *lane_serve(PyObject *self, PyObject *ignored)
+int hcp_lane_greet(hcp_lane *lane)
 {
-    (void)ignored;
-    hcp_lane *lane = (hcp_lane *)self;
-    if (lane->serving || lane->channel.fd < 0) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        lane->serving ? "the lane is being served" : "the lane is closed");
-        return NULL;
+    lane->greeted = true;
+    if (hc_lane_add_hello(&lane->channel.out) != 0) {
+        lane->gone = true;
+        PyErr_NoMemory();
+        return -1;
     }
-    lane->serving = true;
-    int rc = serve(lane);
-    lane->serving = false;
-    if (rc < 0)
-        return NULL;
-    Py_RETURN_NONE;
+    return is_served(lane, hcp_lane_flush(lane));
+}
+
+/* What has come of the next frame; waits for the rest of one that has begun. As hc_channel_read. */
+static int next_frame(hcp_lane *lane, hc_lane_header *header, hc_slice *payload, int *fd,
+                      hc_err *err)
+{
+    int got = hc_channel_read_now(&lane->channel, header, payload, fd, err);
+    while (got == -HC_EAGAIN && hc_channel_has_part(&lane->channel) && PyErr_CheckSignals() == 0) {
+        /* GIL: given up while waiting for the front. */
+        Py_BEGIN_ALLOW_THREADS got = hc_channel_read(&lane->channel, header, payload, fd, err);
+        Py_END_ALLOW_THREADS
+    }
+    return got;
+}
+
+int hcp_lane_answer(hcp_lane *lane, bool to_the_end)
+{
+    int rc = 0;
+    bool answered = false;
+    /* What comes behind a request comes after its END, and is told anew. */
+    while (rc == 0 && !lane->gone && (!answered || to_the_end || lane->stopping)) {
+        hc_lane_header header;
+        hc_slice payload;
+        hc_err err = {0};
+        int fd = -1;
+        int got = next_frame(lane, &header, &payload, &fd, &err);
+        if (got == -HC_EAGAIN)
+            return PyErr_Occurred() ? -1 : 0;
+        if (got != 0) {
+            lane->gone = true;
+            if (got != -HC_ECLOSED)
+                raise_err(got, &err);
+            return got == -HC_ECLOSED ? 0 : -1;
+        }
+        rc = on_frame(lane, &header, payload, fd);
+        answered = header.type == HC_LANE_REQUEST && !hc_channel_has_part(&lane->channel);
+    }
+    return is_served(lane, rc);
 }
 
 /* Waits for the front's answer; the caller has the channel's reading end to itself. */
@@ -296,9 +294,8 @@ static PyObject *lane_stop(PyObject *self, PyObject *ignored)
     hcp_lane *lane = (hcp_lane *)self;
     /* What the front has sent is still answered; what it sends from now on it is told at once was
      * not taken. Within a request that is its END: the view may still wait for an answer. */
-    if (lane->current)
-        lane->stopping = true;
-    else if (lane->channel.fd >= 0)
+    lane->stopping = true;
+    if (!lane->current && lane->channel.fd >= 0)
         (void)shutdown(lane->channel.fd, SHUT_RD);
     Py_RETURN_NONE;
 }
@@ -307,13 +304,12 @@ static PyObject *lane_close(PyObject *self, PyObject *ignored)
 {
     (void)ignored;
     hcp_lane *lane = (hcp_lane *)self;
-    if (lane->serving) {
+    if (lane->channel.fd >= 0 && hcp_crew_is_at_work(lane)) {
         PyErr_SetString(PyExc_RuntimeError, "the lane is being served");
         return NULL;
     }
     if (lane->channel.fd >= 0)
-        (void)close(lane->channel.fd);
-    lane->channel.fd = -1;
+        hcp_crew_close(lane);
     Py_RETURN_NONE;
 }
 
@@ -439,14 +435,11 @@ static void lane_dealloc(PyObject *self)
 }
 
 static PyMethodDef lane_methods[] = {
-    {"serve", lane_serve, METH_NOARGS,
-     "Says hello to the front, then answers its requests until it closes the lane or stop() was "
-     "called."},
     {"ask", lane_ask, METH_VARARGS,
      "ask(client, question: bytes) -> bytes\n\n"
      "Asks the authority about the client of the request that is being answered."},
     {"stop", lane_stop, METH_NOARGS,
-     "Lets serve() return when what the front has sent is answered. From any thread."},
+     "Ends the lane when what the front has sent is answered. From any thread."},
     {"close", lane_close, METH_NOARGS, "Closes the descriptor."},
     {"fileno", lane_fileno, METH_NOARGS, "The descriptor, -1 when closed."},
     {0},

@@ -61,11 +61,13 @@ static int module_exec(PyObject *module)
     hcp_state *state = PyModule_GetState(module);
     if (init_texts(state) < 0 || init_io(state) < 0)
         return -1;
-    if (!(state->lane_type = new_type(module, &hcp_lane_spec)) ||
+    if (!(state->crew_type = new_type(module, &hcp_crew_spec)) ||
+        !(state->lane_type = new_type(module, &hcp_lane_spec)) ||
         !(state->exchange_type = new_type(module, &hcp_exchange_spec)) ||
         !(state->file_wrapper_type = new_type(module, &hcp_file_wrapper_spec)))
         return -1;
-    if (hc_py_add_certificate(module) < 0 || PyModule_AddType(module, state->lane_type) < 0 ||
+    if (hc_py_add_certificate(module) < 0 || PyModule_AddType(module, state->crew_type) < 0 ||
+        PyModule_AddType(module, state->lane_type) < 0 ||
         PyModule_AddType(module, state->file_wrapper_type) < 0 ||
         PyModule_AddStringConstant(module, "__version__", HC_VERSION) < 0)
         return -1;
@@ -75,6 +77,7 @@ static int module_exec(PyObject *module)
 static int module_traverse(PyObject *module, visitproc visit, void *arg)
 {
     hcp_state *state = PyModule_GetState(module);
+    Py_VISIT(state->crew_type);
     Py_VISIT(state->lane_type);
     Py_VISIT(state->exchange_type);
     Py_VISIT(state->file_wrapper_type);
@@ -88,6 +91,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
 static int module_clear(PyObject *module)
 {
     hcp_state *state = PyModule_GetState(module);
+    Py_CLEAR(state->crew_type);
     Py_CLEAR(state->lane_type);
     Py_CLEAR(state->exchange_type);
     Py_CLEAR(state->file_wrapper_type);

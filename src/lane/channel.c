@@ -45,6 +45,11 @@ bool hc_channel_has_frame(const hc_channel *c)
     return !hc_lane_header_decode(in.at, &h) || in.size - HC_LANE_HEADER_BYTES >= h.size;
 }
 
+bool hc_channel_has_part(const hc_channel *c)
+{
+    return unread(c).size > 0;
+}
+
 static int take_fd(hc_channel *c)
 {
     int fd = c->fds[0];
@@ -158,11 +163,12 @@ static int receive(hc_channel *c, int flags, hc_err *err)
     return 0;
 }
 
-int hc_channel_read(hc_channel *c, hc_lane_header *header, hc_slice *payload, int *fd, hc_err *err)
+static int read_frame(hc_channel *c, int flags, hc_lane_header *header, hc_slice *payload, int *fd,
+                      hc_err *err)
 {
     int rc = take_frame(c, header, payload, fd, err);
     while (rc == -HC_EAGAIN) {
-        rc = receive(c, 0, err);
+        rc = receive(c, flags, err);
         if (rc == 0)
             rc = take_frame(c, header, payload, fd, err);
         else
@@ -171,6 +177,17 @@ int hc_channel_read(hc_channel *c, hc_lane_header *header, hc_slice *payload, in
     if (rc == -HC_EFORMAT)
         close_received(c);
     return rc;
+}
+
+int hc_channel_read(hc_channel *c, hc_lane_header *header, hc_slice *payload, int *fd, hc_err *err)
+{
+    return read_frame(c, 0, header, payload, fd, err);
+}
+
+int hc_channel_read_now(hc_channel *c, hc_lane_header *header, hc_slice *payload, int *fd,
+                        hc_err *err)
+{
+    return read_frame(c, MSG_DONTWAIT, header, payload, fd, err);
 }
 
 int hc_channel_peek_now(hc_channel *c, uint8_t *type, hc_err *err)

@@ -33,12 +33,17 @@ void hc_channel_done(hc_channel *c);
  * (taken by the caller, close-on-exec), else -1. After -HC_EFORMAT the lane is of no more use. */
 int hc_channel_read(hc_channel *c, hc_lane_header *header, hc_slice *payload, int *fd,
                     hc_err *err) HC_MUST_CHECK;
+/* The same, and never waits, also where the descriptor is a blocking one. */
+int hc_channel_read_now(hc_channel *c, hc_lane_header *header, hc_slice *payload, int *fd,
+                        hc_err *err) HC_MUST_CHECK;
 /* The type of the next frame once its header is here, without taking it: 0, or as hc_channel_read.
  * Never waits, also where the descriptor is a blocking one. Ends the life of the last payload. */
 int hc_channel_peek_now(hc_channel *c, uint8_t *type, hc_err *err) HC_MUST_CHECK;
 /* The next frame (or the finding that it is broken) is there: hc_channel_read will make no system
  * call. */
 bool hc_channel_has_frame(const hc_channel *c);
+/* Octets were read and not handed out: the next frame, or the beginning of it. */
+bool hc_channel_has_part(const hc_channel *c);
 /* Writes c->out; 0 when all is written (and the buffer empty again), -HC_EAGAIN (would block; or a
  * signal came), -HC_ECLOSED (EPIPE), -HC_EIO. */
 int hc_channel_flush(hc_channel *c, hc_err *err) HC_MUST_CHECK;

@@ -11,7 +11,7 @@ from wsgiref.validate import WSGIWarning, validator
 import pytest
 from lane_peer import Front
 
-from handclasp._core import LANE_PROTOCOL, Lane
+from handclasp._core import LANE_PROTOCOL, Crew, Lane
 from handclasp.client import Client
 
 
@@ -28,6 +28,7 @@ class Served(Front):
         options.setdefault("errors", sys.stderr)
         options.setdefault("report", lambda environ, problem: self.reports.append(problem))
         self.lane = Lane(theirs.detach(), validator(app) if validate else app, **options)
+        self.crew = Crew([self.lane])
         self.thread = threading.Thread(target=self._serve)
         self.thread.start()
         assert self.hello() == LANE_PROTOCOL
@@ -36,7 +37,7 @@ class Served(Front):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", WSGIWarning)
-                self.lane.serve()
+                self.crew.serve()
         except BaseException as failure:
             self.failure = failure
         finally:

@@ -11,7 +11,7 @@ from lane_fixture import serve_fixture  # noqa: F401
 from lane_peer import Front, LaneClosed
 from wsgi_apps import PLAIN, Blocks, fail
 
-from handclasp._core import LANE_PROTOCOL, Lane
+from handclasp._core import LANE_PROTOCOL, Crew, Lane
 from handclasp.client import Client
 
 
@@ -116,14 +116,15 @@ def test_a_lane_is_freed_with_all_it_held():
         front.send_cert(1, [])
         front.send_client(1, "alice")  # it knows its lane: a cycle
         ours.shutdown(socket.SHUT_WR)
-        own.lane.serve()
         fd = own.lane.fileno()
         if closed:
             own.lane.close()
             own.lane.close()
-            assert own.lane.fileno() == -1
             with pytest.raises(RuntimeError, match="closed"):
-                own.lane.serve()
+                Crew([own.lane])
+        else:
+            Crew([own.lane]).serve()
+        assert own.lane.fileno() == -1
         del own
         gc.collect()
         assert not [o for o in gc.get_objects() if type(o) is App]
@@ -135,7 +136,7 @@ def test_a_lane_is_freed_with_all_it_held():
 def test_a_lane_is_served_once_at_a_time(serve):
     front = serve(app, validate=False)
     with pytest.raises(RuntimeError, match="being served"):
-        front.lane.serve()
+        Crew([front.lane])
     with pytest.raises(RuntimeError, match="being served"):
         front.lane.close()
     assert front.ask("POST", body=b"x").body == b"x"
@@ -178,7 +179,7 @@ def serve_without_memory(path, nth):
     raised, response = False, None
     capi.set_nomemory(nth, nth + 1)
     try:
-        lane.serve()
+        Crew([lane]).serve()
     except MemoryError:
         raised = True
     except RuntimeError:  # an answer to what could not be asked

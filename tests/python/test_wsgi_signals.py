@@ -9,7 +9,7 @@ import pytest
 from lane_peer import HEAD, Front
 from wsgi_apps import PLAIN
 
-from handclasp._core import Lane
+from handclasp._core import Crew, Lane
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def run(lane, other):
     thread = threading.Thread(target=other)
     thread.start()
     try:
-        lane.serve()
+        Crew([lane]).serve()
     finally:
         thread.join()
         lane.close()

@@ -4,7 +4,8 @@
     alice = ca.issue("alice")                 # an Identity: alice.pem is certificate and chain, alice.key its key
     ca.crl(alice)                             # PEM text of a list that revokes her
 
-Everything is valid from an hour ago to thirty hours from now unless the test says otherwise. Keys are P-256 where no kind is named.
+Everything is valid from an hour ago to thirty hours from now unless the test says otherwise. Keys are P-256 where no
+kind is named.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ COMMANDS: dict[str, tuple[list[str], Callable[[Clients], None]]] = {
 
 
 class Kills:
-    """Kills of a command at random moments of its life, however long the machine makes that: it is learnt as they fall."""
+    """Kills of a command at random moments of its life, whose length on this machine is learnt as they fall."""
 
     def __init__(self, program, chance: random.Random) -> None:
         self.program, self.chance = program, chance

@@ -1,0 +1,319 @@
+"""Several lanes and the threads that serve them: who takes which request, and what is never left behind."""
+
+from __future__ import annotations
+
+import random
+import socket
+import struct
+import sys
+import threading
+import time
+
+import pytest
+from lane_peer import Front, LaneClosed, request_frame
+
+from handclasp._core import Crew, Lane
+from handclasp.client import Client
+
+PLAIN = [("Content-Type", "text/plain")]
+
+
+def echo(environ, start_response):
+    start_response("200 OK", PLAIN)
+    return [environ["PATH_INFO"].encode()]
+
+
+class Served:
+    """Lanes with an application on them, and threads."""
+
+    def __init__(self, app, lanes: int, threads: int) -> None:
+        pairs = [socket.socketpair() for _ in range(lanes)]
+        self.fronts = [Front(ours) for ours, _ in pairs]
+        self.reports: list[BaseException | str] = []
+        self.lanes = [
+            Lane(
+                theirs.detach(),
+                app,
+                certificate=lambda *arguments: arguments,
+                client=Client._of,
+                report=lambda environ, problem: self.reports.append(problem),
+                errors=sys.stderr,
+                multithread=True,
+            )
+            for _, theirs in pairs
+        ]
+        self.crew = Crew(self.lanes)
+        self.failures: list[BaseException] = []
+        self.threads = [threading.Thread(target=self._serve) for _ in range(threads)]
+        for thread in self.threads:
+            thread.start()
+        for front in self.fronts[:threads]:
+            front.hello()
+
+    def _serve(self) -> None:
+        try:
+            self.crew.serve()
+        except BaseException as failure:
+            self.failures.append(failure)
+
+    def end(self) -> None:
+        for front in self.fronts:
+            front.close()
+        for thread in self.threads:
+            thread.join(10)
+            assert not thread.is_alive()
+
+
+@pytest.fixture
+def crew():
+    served = []
+
+    def start(app, lanes=4, threads=None) -> Served:
+        served.append(Served(app, lanes, lanes if threads is None else threads))
+        return served[-1]
+
+    yield start
+    for one in served:
+        one.end()
+        assert not one.failures
+
+
+def test_each_thread_greets_on_a_lane_of_its_own(crew):
+    served = crew(echo, lanes=3, threads=2)
+    served.fronts[2].peer.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        served.fronts[2].peer.recv(1)
+
+
+def test_as_many_requests_at_a_time_as_threads(crew):
+    all_here = threading.Barrier(4, timeout=10)
+
+    def app(environ, start_response):
+        all_here.wait()
+        return echo(environ, start_response)
+
+    served = crew(app)
+    for _ in range(20):
+        for front in served.fronts:
+            front.send()
+        assert [front.receive().body for front in served.fronts] == [b"/"] * 4
+
+
+def test_one_thread_serves_every_lane(crew):
+    served = crew(echo, lanes=4, threads=1)
+    for round_ in range(50):
+        for number, front in enumerate(served.fronts):
+            front.send(target=f"/{round_}/{number}")
+        for number, front in enumerate(served.fronts):
+            assert front.receive().body == f"/{round_}/{number}".encode()
+
+
+def test_a_view_that_waits_holds_up_nobody(crew):
+    go_on, within = threading.Event(), threading.Event()
+
+    def app(environ, start_response):
+        if environ["PATH_INFO"] == "/slow":
+            within.set()
+            assert go_on.wait(10)
+        return echo(environ, start_response)
+
+    served = crew(app, lanes=2)
+    slow, quick = served.fronts
+    slow.send(target="/slow")
+    assert within.wait(10)
+    for n in range(100):
+        assert quick.ask(target=f"/{n}").body == f"/{n}".encode()
+    go_on.set()
+    assert slow.receive().body == b"/slow"
+
+
+def test_a_view_that_computes_holds_up_nobody_for_ever(crew):
+    done = []
+
+    def app(environ, start_response):
+        if environ["PATH_INFO"] == "/long":
+            while not done:
+                pass
+        else:
+            done.append(True)
+        return echo(environ, start_response)
+
+    served = crew(app, lanes=2)
+    served.fronts[0].send(target="/long")
+    served.fronts[1].send(target="/other")
+    assert [front.receive().body for front in served.fronts] == [b"/long", b"/other"]
+
+
+def test_what_came_while_all_were_busy_is_answered(crew):
+    """Requests on two lanes while the only thread is within another: told once, and not forgotten."""
+    within, go_on = threading.Event(), threading.Event()
+
+    def app(environ, start_response):
+        if environ["PATH_INFO"] == "/first":
+            within.set()
+            assert go_on.wait(10)
+        return echo(environ, start_response)
+
+    served = crew(app, lanes=3, threads=1)
+    served.fronts[0].send(target="/first")
+    assert within.wait(10)
+    served.fronts[1].send(target="/1")
+    served.fronts[2].send(target="/2")
+    go_on.set()
+    assert [front.receive().body for front in served.fronts] == [b"/first", b"/1", b"/2"]
+
+
+def test_a_request_in_pieces(crew):
+    served = crew(echo, lanes=2)
+    front = served.fronts[0]
+    octets = request_frame("POST", "/pieces", body=bytes(300_000))
+
+    def send_slowly():
+        for at in range(0, len(octets), 50_000):
+            front.peer.sendall(octets[at : at + 50_000])
+            time.sleep(0.01)
+
+    sender = threading.Thread(target=send_slowly)
+    sender.start()
+    for _ in range(20):
+        assert served.fronts[1].ask(target="/other").body == b"/other"
+    sender.join()
+    assert front.receive().body == b"/pieces"
+
+
+def test_an_interrupt_from_a_view_ends_its_request_and_leaves_the_lanes():
+    def app(environ, start_response):
+        if environ["PATH_INFO"] == "/interrupt":
+            raise KeyboardInterrupt
+        return echo(environ, start_response)
+
+    served = Served(app, lanes=3, threads=1)
+    for n, target in enumerate(["/interrupt", "/1", "/2"]):
+        served.fronts[n].send(target=target)
+    served.threads[0].join(10)
+    assert [type(f) for f in served.failures] == [KeyboardInterrupt]
+    assert served.fronts[0].receive().failed
+    again = threading.Thread(target=served.crew.serve)
+    again.start()
+    served.fronts[1].hello()
+    assert served.fronts[1].receive().body == b"/1"
+    assert served.fronts[0].ask(target="/0").body == b"/0"
+    served.end()
+    again.join(10)
+    assert not again.is_alive()
+
+
+def test_a_lane_that_breaks_is_closed_and_the_others_go_on():
+    served = Served(echo, lanes=3, threads=3)
+    served.fronts[1].peer.sendall(b"\xff" * 8)
+    with pytest.raises(LaneClosed):
+        served.fronts[1].read()
+    assert served.lanes[1].fileno() == -1
+    for front in (served.fronts[0], served.fronts[2]):
+        assert front.ask(target="/x").body == b"/x"
+    served.end()
+    assert [type(failure) for failure in served.failures] == [RuntimeError]
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_stop_answers_what_was_sent_and_closes_each_lane(crew, threads):
+    within, go_on = threading.Event(), threading.Event()
+
+    def app(environ, start_response):
+        if environ["PATH_INFO"] == "/0":
+            within.set()
+            assert go_on.wait(10)
+        return echo(environ, start_response)
+
+    served = crew(app, lanes=4, threads=threads)
+    served.fronts[0].send(target="/0")
+    assert within.wait(10)
+    for n in (1, 2):
+        served.fronts[n].send(target=f"/{n}")
+    for lane in served.lanes:
+        lane.stop()
+    go_on.set()
+    for n in (0, 1, 2):
+        assert served.fronts[n].receive().body == f"/{n}".encode()
+    for front in served.fronts:
+        with pytest.raises(LaneClosed):
+            front.read()
+    for thread in served.threads:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_a_front_that_sends_no_more_has_its_answer(crew):
+    served = crew(echo, lanes=2)
+    front = served.fronts[0]
+    front.send(target="/last")
+    front.peer.shutdown(socket.SHUT_WR)
+    assert front.receive().body == b"/last"
+    with pytest.raises(LaneClosed):
+        front.read()
+    assert served.fronts[1].ask(target="/x").body == b"/x"
+
+
+def test_a_lane_is_of_one_crew():
+    served = Served(echo, lanes=1, threads=0)
+    with pytest.raises(RuntimeError, match="being served"):
+        Crew(served.lanes)
+    with pytest.raises(TypeError, match="lanes"):
+        Crew([object()])
+    with pytest.raises(TypeError):
+        Crew(1)
+    served.crew = None
+    other = Crew(served.lanes)
+    served.lanes[0].close()
+    other.serve()  # nothing is left to serve
+    assert not Crew([]).serve()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_nothing_is_lost_in_a_storm(crew, threads):
+    """Lanes that are asked at random, views that wait or not, clients that leave: each has its one answer."""
+    chance = random.Random(threads)
+    waits = [0, 0, 0, 0.0002, 0.002]
+
+    def app(environ, start_response):
+        delay = chance.choice(waits)
+        if delay:
+            time.sleep(delay)
+        if environ["PATH_INFO"].endswith("0"):
+            start_response("200 OK", PLAIN)
+            return iter([environ["PATH_INFO"].encode(), b"!"])
+        return echo(environ, start_response)
+
+    served = crew(app, lanes=4, threads=threads)
+    wrong = []
+
+    def client(number: int) -> None:
+        front, own = served.fronts[number], random.Random(number)
+        try:
+            for n in range(400):
+                front.send(target=f"/{number}/{n}")
+                if own.random() < 0.1:
+                    front.cancel()
+                response = front.receive()
+                whole = f"/{number}/{n}".encode() + (b"!" if n % 10 == 0 else b"")
+                if not whole.startswith(response.body) or response.failed:
+                    wrong.append((number, n, response))
+        except BaseException as problem:
+            wrong.append((number, problem))
+
+    clients = [threading.Thread(target=client, args=(n,)) for n in range(4)]
+    for one in clients:
+        one.start()
+    for one in clients:
+        one.join(60)
+    assert not wrong
+    assert not served.reports
+
+
+def test_a_frame_that_nobody_knows_is_refused():
+    served = Served(echo, lanes=1, threads=1)
+    served.fronts[0].peer.sendall(struct.pack("<IBBH", 0, 9, 0, 0))
+    with pytest.raises(LaneClosed):
+        served.fronts[0].read()
+    served.end()
+    assert len(served.failures) == 1
