@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/slice.h"
 #include "base/str.h"
@@ -36,10 +37,27 @@ void hc_notify(const char *state)
     (void)close(fd);
 }
 
+void hc_notify_reloading(void)
+{
+    char state[64];
+    (void)snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%llu",
+                   (unsigned long long)hc_clock_monotonic_us());
+    hc_notify(state);
+}
+
 static uint64_t number_of(const char *text)
 {
     uint64_t value = 0;
     return text && hc_parse_u64(hc_slice_text(text), &value) ? value : 0;
+}
+
+uint64_t hc_notify_watchdog_ms(void)
+{
+    const char *pid = getenv("WATCHDOG_PID");
+    uint64_t interval_ms = number_of(getenv("WATCHDOG_USEC")) / 1000;
+    if (pid && number_of(pid) != (uint64_t)getpid())
+        return 0;
+    return interval_ms == 1 ? 1 : interval_ms / 2;
 }
 
 int hc_notify_sockets(void)

@@ -101,10 +101,28 @@ static void on_drained(void *arg)
 
 /* --- the front --- */
 
+static void forget_next(supervisor *s)
+{
+    if (!s->next_pending)
+        return;
+    s->next_pending = false;
+    hc_plan_done(&s->next_plan);
+    hc_serve_args_done(&s->next_flags);
+}
+
+/* Of several reloads that overlap the last one ends it. */
+static void notify_reloaded(const supervisor *s)
+{
+    if (s->phase == PHASE_SERVING && !s->next_pending && !s->rolling)
+        hc_notify("READY=1");
+}
+
 static void refuse_reload(supervisor *s, const char *why)
 {
     hc_log_text(&s->log, HC_LOG_ERROR, "reload refused, what was in force stays: %s", why);
     hc_control_socket_tell_reload(s->control, s->reloads_begun, s->reloads_begun, why);
+    forget_next(s);
+    notify_reloaded(s);
 }
 
 static int copy_fd(int fd, hc_err *err)
@@ -150,20 +168,10 @@ static void restart_front_later(supervisor *s)
     (void)uv_timer_start(&s->timer, on_restart_front, s->front_backoff_ms + FRONT_PAUSE_MS, 0);
 }
 
-static void forget_next(supervisor *s)
-{
-    if (!s->next_pending)
-        return;
-    s->next_pending = false;
-    hc_plan_done(&s->next_plan);
-    hc_serve_args_done(&s->next_flags);
-}
-
 static void lose_front_while_serving(supervisor *s)
 {
     if (s->next_pending)
         refuse_reload(s, "the front died over it");
-    forget_next(s);
     if (s->args->lane_count) {
         hc_log_text(&s->log, HC_LOG_ERROR,
                     "the lanes that were inherited are lost with it: ending");
@@ -398,6 +406,7 @@ void supervisor_reload(supervisor *s)
     }
     s->reloads_begun++;
     hc_log_text(&s->log, HC_LOG_INFO, "reloading");
+    hc_notify_reloading();
     int rc = hc_serve_args_again(&s->flags, environ, &s->next_flags, &err);
     if (rc == 0) {
         s->next_pending = true;
@@ -409,10 +418,8 @@ void supervisor_reload(supervisor *s)
         if (rc >= 0)
             rc = hc_front_link_reconfigure(&s->front, rc, &err);
     }
-    if (rc != 0) {
+    if (rc != 0)
         refuse_reload(s, err.text);
-        forget_next(s);
-    }
 }
 
 static void adopt_next(supervisor *s)
@@ -427,16 +434,21 @@ static void adopt_next(supervisor *s)
     s->reloads_adopted = s->reloads_begun;
     hc_log_text(&s->log, HC_LOG_INFO, "the new configuration is in force");
     supervisor_hand_over_registry(s);
-    if (s->plan.with_workers)
+    s->rolling = s->plan.with_workers;
+    if (s->rolling) {
         hc_workers_roll(s->pool, &s->plan.command, s->plan.settings.workers,
                         s->plan.settings.graceful_timeout_ms);
-    else
+    } else {
         hc_control_socket_tell_reload(s->control, 0, s->reloads_adopted, NULL);
+        notify_reloaded(s);
+    }
 }
 
 static void on_rolled(void *arg, bool all_new)
 {
     supervisor *s = arg;
+    bool for_reload = s->rolling;
+    s->rolling = false;
     if (all_new)
         hc_log_text(&s->log, HC_LOG_INFO, "the new workers serve, the old ones finish");
     else
@@ -446,18 +458,18 @@ static void on_rolled(void *arg, bool all_new)
         all_new ? NULL
                 : "options and certificates are in force, but the new workers failed, and the old "
                   "ones serve on; the log says why");
+    if (for_reload)
+        notify_reloaded(s);
 }
 
 static void on_configured(void *arg, const char *refused)
 {
     supervisor *s = arg;
     if (s->next_pending) {
-        if (refused) {
+        if (refused)
             refuse_reload(s, refused);
-            forget_next(s);
-        } else {
+        else
             adopt_next(s);
-        }
     } else if (refused) {
         hc_log_text(&s->log, HC_LOG_ERROR, "%s", refused);
         if (s->phase == PHASE_STARTING)
@@ -557,7 +569,21 @@ static void on_parent(uv_poll_t *handle, int status, int events)
     drain(s, "the parent process has ended");
 }
 
+static void on_watchdog(uv_timer_t *timer)
+{
+    (void)timer;
+    hc_notify("WATCHDOG=1");
+}
+
 /* --- setting up and clearing away --- */
+
+static void start_watchdog(supervisor *s)
+{
+    uint64_t every_ms = hc_notify_watchdog_ms();
+    (void)uv_timer_init(&s->loop, &s->watchdog); /* cannot fail */
+    if (every_ms)
+        (void)uv_timer_start(&s->watchdog, on_watchdog, every_ms, every_ms);
+}
 
 static int open_signals(supervisor *s, hc_err *err)
 {
@@ -637,6 +663,7 @@ static int open_all(supervisor *s, hc_err *err)
     hc_front_link_init(&s->front, &s->loop, &s->log, &hooks);
     (void)uv_timer_init(&s->loop, &s->timer); /* cannot fail */
     s->timer.data = s;
+    start_watchdog(s);
     int rc = open_pool(s, err);
     if (rc == 0)
         rc = open_signals(s, err);

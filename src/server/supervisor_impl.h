@@ -35,6 +35,7 @@ typedef struct supervisor {
     hc_serve_args next_flags;
     hc_plan next_plan; /* sent to the front, not yet answered */
     bool next_pending, reload_again;
+    bool rolling;                            /* the workers, for a reload */
     uint64_t reloads_begun, reloads_adopted; /* numbers of the last ones */
     hc_control_socket *control;
     int64_t started_s;
@@ -43,6 +44,7 @@ typedef struct supervisor {
     uv_loop_t loop;
     uv_signal_t signals[HC_SUPERVISOR_SIGNALS];
     uv_timer_t timer; /* what it is for depends on the phase */
+    uv_timer_t watchdog;
     uv_poll_t parent;
     hc_watch watch;
     hc_listeners listeners, metrics;

@@ -678,6 +678,60 @@ def test_the_service_manager_is_told_when_it_is_ready_and_when_it_stops(server, 
         assert manager.recv(100) == b"STOPPING=1"
 
 
+def test_the_service_manager_is_told_when_a_reload_begins_and_ends(server, own_state, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(20)
+        env = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        with server(HELLO, state=own_state, env=env) as running:
+            assert manager.recv(100) == b"READY=1"
+            key = own_state / "server/server.key"
+            for outcome, text in [("new workers serve", key.read_text()), ("refused", "broken\n")]:
+                key.write_text(text)
+                before = time.monotonic_ns() // 1000
+                running.send_signal(signal.SIGHUP)
+                began = re.fullmatch(rb"RELOADING=1\nMONOTONIC_USEC=(\d+)", manager.recv(100))
+                assert before <= int(began[1]) <= time.monotonic_ns() // 1000
+                assert manager.recv(100) == b"READY=1"
+                running.wait_for(outcome)
+            running.stop()
+        assert manager.recv(100) == b"STOPPING=1"
+
+
+def test_reloads_that_overlap_end_once_for_the_service_manager(server, own_state, tmp_path):
+    app = "import os, time\nwhile os.path.exists('wait'):\n    time.sleep(0.01)\n" + HELLO
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(20)
+        env = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        with server(app, state=own_state, env=env) as running:
+            assert manager.recv(100) == b"READY=1"
+            (tmp_path / "wait").touch()
+            running.send_signal(signal.SIGHUP)
+            assert manager.recv(100).startswith(b"RELOADING=1")
+            running.wait_for("the new configuration is in force")
+            (own_state / "server/server.key").write_text("broken\n")
+            running.send_signal(signal.SIGHUP)
+            assert manager.recv(100).startswith(b"RELOADING=1")
+            running.wait_for("reload refused")
+            (tmp_path / "wait").unlink()
+            assert manager.recv(100) == b"READY=1"
+            running.wait_for("the new workers serve")
+            running.stop()
+        assert manager.recv(100) == b"STOPPING=1"
+
+
+def test_a_service_manager_that_watches_hears_of_the_server(server, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(20)
+        env = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000"}
+        with server(HELLO, env=env):
+            said = [manager.recv(100) for _ in range(6)]
+    assert said.count(b"WATCHDOG=1") >= 5
+    assert set(said) <= {b"WATCHDOG=1", b"READY=1"}
+
+
 def test_sockets_of_the_service_manager_are_served(server):
     hand_over = """
 import os, sys
