@@ -102,6 +102,16 @@ static int ensure_key(const hc_keystore *k, const char *name, hc_key_type type, 
     return rc == 0 ? hc_keystore_write_key(k, name, *out, passphrase, err) : rc;
 }
 
+/* A new key is not left in the clear beside one that is encrypted, because an option was forgotten,
+ * nor under a second passphrase: a server has one for all. */
+static int check_passphrase(const hc_keystore *k, hc_slice passphrase, hc_err *err)
+{
+    EVP_PKEY *present = NULL;
+    int rc = read_key(k, "ca/ca.key", passphrase, &present, err);
+    EVP_PKEY_free(present);
+    return rc;
+}
+
 int hc_ca_rotate(const hc_keystore *k, const hc_profile *profile, const char *name,
                  hc_slice passphrase, int64_t now_s, hc_err *err)
 {
@@ -114,7 +124,9 @@ int hc_ca_rotate(const hc_keystore *k, const hc_profile *profile, const char *na
         rc = hc_ca_settle(k, &finished, err);
     if (rc != 0 || finished)
         return rc;
-    rc = ensure_key(k, "ca/next.key", profile->key, passphrase, &key, err);
+    rc = check_passphrase(k, passphrase, err);
+    if (rc == 0)
+        rc = ensure_key(k, "ca/next.key", profile->key, passphrase, &key, err);
     if (rc == 0)
         rc = hc_issue(profile, &holder, key, NULL, NULL, &cert, err);
     if (rc == 0)
@@ -149,6 +161,8 @@ int hc_ca_request(const hc_keystore *k, hc_key_type type, const char *name, hc_s
     int rc = hc_profile_check_name(hc_slice_text(name), err);
     if (rc == 0)
         rc = hc_keystore_folder(k, "ca", err);
+    if (rc == 0)
+        rc = check_passphrase(k, passphrase, err);
     if (rc == 0)
         rc = ensure_key(k, "ca/request.key", type, passphrase, &key, err);
     if (rc == 0)
@@ -218,7 +232,9 @@ static int import(const hc_keystore *k, X509 *cert, STACK_OF(X509) * chain, EVP_
         rc = is_active(k, cert, &active, err);
     if (rc != 0 || active)
         return rc;
-    rc = place_key(k, cert, key, passphrase, &of_request, err);
+    rc = check_passphrase(k, passphrase, err);
+    if (rc == 0)
+        rc = place_key(k, cert, key, passphrase, &of_request, err);
     if (rc == 0)
         rc = install(k, cert, chain, err);
     return rc == 0 && of_request ? hc_keystore_remove(k, "ca/request.key", err) : rc;

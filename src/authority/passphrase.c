@@ -45,10 +45,10 @@ static size_t without_line_end(const uint8_t *at, size_t size)
 static int take(const char *path, const uint8_t *at, size_t size, hc_secret *out, hc_err *err)
 {
     size = without_line_end(at, size);
-    if (size == 0 || size > HC_LIMIT_PASSPHRASE || memchr(at, 0, size))
+    if (size == 0 || size > HC_LIMIT_PASSPHRASE || memchr(at, 0, size) || memchr(at, '\n', size))
         return hc_err_set(err, HC_EFORMAT,
-                          "%s is to hold one passphrase, a line of 1 to %d bytes without NUL", path,
-                          HC_LIMIT_PASSPHRASE);
+                          "%s is to hold one passphrase, one line of 1 to %d bytes without NUL",
+                          path, HC_LIMIT_PASSPHRASE);
     uint8_t *copy = hc_alloc(size);
     if (!copy)
         return hc_err_set(err, HC_ENOMEM, "out of memory");

@@ -94,11 +94,28 @@ static int parse_attribute(hc_slice text, const char *name, attribute *a, hc_err
     return fill_value(value, name, a, err);
 }
 
+/* As a client's name has to be: what could forge a line or hide in it is in no certificate of ours.
+ */
+static int check_characters(hc_slice value, hc_err *err)
+{
+    uint32_t point = 0;
+    while (value.size) {
+        size_t size = hc_utf8_next(value, &point);
+        if (size == 0)
+            return bad(err, "it is not UTF-8");
+        if (!hc_utf8_harmless(point))
+            return bad(err, "it has no control or invisible characters");
+        value = hc_slice_from(value, size);
+    }
+    return 0;
+}
+
 /* `at` 0: RFC 4514 writes the last of a certificate's attributes first. */
 static int add_attribute(X509_NAME *subject, const attribute *a, hc_err *err)
 {
-    if (!hc_utf8_valid(hc_buf_slice(&a->value)))
-        return bad(err, "it is not UTF-8");
+    int rc = check_characters(hc_buf_slice(&a->value), err);
+    if (rc != 0)
+        return rc;
     if (X509_NAME_add_entry_by_NID(subject, a->nid, MBSTRING_UTF8, a->value.at, (int)a->value.size,
                                    0, 0) == 1)
         return 0;

@@ -77,8 +77,9 @@ const hc_command hc_cmd_ca_rotate = {
         "end. `handclasp ca show` says how many are left, `handclasp ca retire` ends its trust.\n\n"
         "The server's own certificate stays the old CA's: give clients that check it ca/trust.pem, "
         "which has both, before you renew it.\n\n"
-        "With a passphrase the new key is encrypted; old keys stay as they are, so one passphrase "
-        "should open all of them. A run that was killed is finished by the next one, without a "
+        "With a passphrase the new key is encrypted; old keys stay as they are. Where the present "
+        "key is encrypted, its passphrase is wanted, and the new one gets the same: who lost it "
+        "moves ca/ca.key away first. A run that was killed is finished by the next one, without a "
         "third CA.",
     .examples = "  handclasp ca rotate\n"
                 "  handclasp ca rotate --name 'Shop CA 2027' --key p-384\n",

@@ -48,6 +48,10 @@ static int look(const char *path, hc_slice bytes, hc_out_mode mode, bool *same, 
     struct stat st;
     hc_file_bytes there = {NULL, NULL, 0};
     *same = false;
+    if (strcmp(path, "-") == 0)
+        return hc_err_set(err, HC_EINVAL,
+                          "-: a file is written, and not standard output: give it a "
+                          "name");
     if (lstat(path, &st) != 0)
         return errno == ENOENT ? 0 : failed(path, err);
     if (!S_ISREG(st.st_mode))

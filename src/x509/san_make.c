@@ -144,13 +144,14 @@ static bool is_authority(hc_slice authority)
 }
 
 /* SPIFFE ID, sections 2.1 to 2.3: trust domain in lower case, no port, user, query or fragment; a
- * path of segments that are neither empty nor dots. */
+ * path of segments that are neither empty nor dots. X.509-SVID section 3.1: of a leaf it has a
+ * path; the domain alone is a signing certificate's. */
 static bool is_spiffe(hc_slice rest)
 {
     ptrdiff_t slash = hc_slice_find(rest, '/');
     hc_slice domain = before(rest, slash < 0 ? rest.size : (size_t)slash);
     hc_slice path = slash < 0 ? HC_SLICE_NONE : hc_slice_from(rest, (size_t)slash);
-    if (domain.size == 0 || domain.size > 255 || !made_of(domain, "-._"))
+    if (domain.size == 0 || domain.size > 255 || !made_of(domain, "-._") || path.size == 0)
         return false;
     for (size_t i = 0; i < domain.size; i++)
         if (domain.at[i] >= 'A' && domain.at[i] <= 'Z')

@@ -284,6 +284,15 @@ def test_a_file_that_says_something_else_is_not_overwritten(authority, tmp_path)
 # --- profiles ---
 
 
+def test_a_dash_is_no_name_of_a_file_to_write(authority, tmp_path):
+    request = request_for(tmp_path / "r.csr")
+    for words in ["crl"], ["csr", "--name", "Sub"], ["sign", request, "--name", "alice"]:
+        assert "not standard output" in authority.ca(*words, "--out", "-", code=2, cwd=tmp_path)
+    done = authority.run("export", "alice", "--p12", "-", cwd=tmp_path)
+    assert (done.returncode, "not standard output" in done.stderr) == (2, True), done.stderr
+    assert not (tmp_path / "-").exists()
+
+
 @pytest.mark.parametrize("kind", ["device", "pipe", "link"])
 def test_what_is_no_regular_file_is_not_replaced(authority, tmp_path, kind):
     target = tmp_path / "target"

@@ -57,6 +57,23 @@ def test_an_encrypted_ca_signs_with_its_passphrase_alone(program, tmp_path, pass
     assert [ca["key_file"] for ca in authority.cas()] == ["encrypted", "encrypted"]
 
 
+def test_beside_an_encrypted_key_no_new_one_is_left_in_the_clear(authority, passphrase, tmp_path):
+    authority.ca("encrypt", "--new-passphrase-file", passphrase)
+    other = tmp_path / "other"
+    other.write_text("another one")
+    other.chmod(0o600)
+    made = Authority(authority.program, tmp_path / "elsewhere")
+    assert authority.program.run("init", "--state", made.state).returncode == 0
+    take = ["import", made.state / "ca/ca.pem", "--key", made.state / "ca/ca.key"]
+    before = sorted(path.name for path in (authority.state / "ca").iterdir())
+    for words in ["rotate"], take, ["csr", "--name", "Shop CA"]:
+        assert "a passphrase is wanted" in authority.ca(*words, code=1)
+        assert "does not open" in authority.ca(*words, "--ca-passphrase-file", other, code=1)
+    assert sorted(path.name for path in (authority.state / "ca").iterdir()) == before
+    authority.ca(*take, "--ca-passphrase-file", passphrase)
+    assert {ca["key_file"] for ca in authority.cas()} == {"encrypted"}
+
+
 def test_a_passphrase_comes_as_a_systemd_credential(authority, program, passphrase, tmp_path):
     authority.ca("encrypt", "--new-passphrase-file", passphrase)
     assert "passphrase" in authority.refuse("issue", "bob")

@@ -84,6 +84,10 @@ static void what_is_no_template_is_refused(void **state)
     bad("CN=a+OU=b", "a", "before it");
     bad("CN=a\\", "a", "behind the last");
     bad("O=\xff, CN={name}", "a", "UTF-8");
+    bad("CN={name}, O=a\nb", "a", "control");
+    bad("CN={name}, O=a\xe2\x80\xae"
+        "b",
+        "a", "invisible");
 }
 
 /* RFC 5280 appendix A.1 */
