@@ -138,8 +138,8 @@ def _xfcc_elements(text: str, what: str) -> Iterator[dict[str, str]]:
         key, value, end = found[1].lower(), found[2], found[3]
         if value.startswith('"'):
             value = re.sub(r"\\(.)", r"\1", value[1:-1])
-        # URI and DNS may stand there more than once.
-        if key in element and key not in ("uri", "dns"):
+        # As many as the proxy's and the client's certificates have names of these types.
+        if key in element and key not in ("by", "uri", "dns"):
             raise Unreadable(f"{what} has {found[1]} twice")
         element[key] = value
         at = found.end()

@@ -43,6 +43,7 @@ GOOD: list[tuple[str, dict[str, str]]] = [
     ("haproxy", {"X-SSL-Client-Cert": b64(LEAF), "X-SSL-Client-Verify": "0"}),
     ("envoy", {XFCC: f'By=x;Hash={hashlib.sha256(LEAF).hexdigest()};Cert="{escaped(LEAF)}"'}),
     ("envoy", {XFCC: f'Subject="CN=a,b;c=\\"d\\"";URI=x;URI=y;Cert={escaped(LEAF)}'}),
+    ("envoy", {XFCC: f'By=spiffe://a/b;By=spiffe://c/d;Hash={hashlib.sha256(LEAF).hexdigest()};Cert="{escaped(LEAF)}"'}),
     ("traefik", {"X-Forwarded-Tls-Client-Cert": b64(LEAF)}),
     ("aws-alb", {"X-Amzn-Mtls-Clientcert-Leaf": alb(LEAF)}),
     ("aws-alb", {"X-Amzn-Mtls-Clientcert": alb(LEAF)}),
