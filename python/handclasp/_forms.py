@@ -196,7 +196,7 @@ class Form:
 
     def headers(self) -> tuple[str, ...]:
         names = [name for name, _ in self.certificate]
-        return tuple(name for name in (*names, self.chain, self.verify) if name)
+        return (*names, *[name for name in (self.chain, self.verify) if name])
 
     def renamed(self, certificate: str | None, verify: str | None, chain: str | None) -> Form:
         form = self

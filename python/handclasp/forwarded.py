@@ -73,6 +73,7 @@ _SUSPICIOUS = (
     "HTTP_CLOUDFRONT_VIEWER_CERT",
     "HTTP_HANDCLASP",
 )
+_HEADER = re.compile("[A-Za-z0-9_-]+")
 _NO_NAME = re.compile("[^A-Z0-9]")
 #: A list of addresses with nothing that two readers could take for different ones, as quotes.
 _ADDRESSES = re.compile(r"[0-9a-fA-F.:,\[\] ]*", re.ASCII)
@@ -100,6 +101,16 @@ def _in_environ(header: str) -> str:
     return "HTTP_" + header.upper().replace("-", "_")
 
 
+def _checked(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of a form's headers: one that no request can have would be a certificate that is never found."""
+    for name in names:
+        if not isinstance(name, str) or not _HEADER.fullmatch(name):
+            raise ValueError(f"header: {name!r} is no header's name")
+    if len(set(map(_in_environ, names))) < len(names):
+        raise ValueError(f"header: two of {', '.join(names)} are one header")
+    return names
+
+
 def _plain(name: str) -> str:
     return _NO_NAME.sub("_", name.upper())
 
@@ -108,8 +119,8 @@ class _Trusted:
     """Who may hand over certificates: networks, "tcp:NETWORK", "unix:" and "variables:"."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        if isinstance(names, str):
-            raise TypeError("trusted must be a list of peers, not one string")
+        if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+            raise TypeError(f"trusted: {names!r} is no list of peers")
         self.networks: list[_Network] = []
         self.certain: list[_Network] = []
         self.unix = self.variables = self.anybody = False
@@ -117,7 +128,9 @@ class _Trusted:
             self._add(name)
         self._seen: dict[tuple[str, bool], bool] = {}
 
-    def _add(self, name: str) -> None:
+    def _add(self, name: object) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"trusted: {name!r} is no text")
         self.anybody = True
         if name == "unix:":
             self.unix = True
@@ -127,9 +140,10 @@ class _Trusted:
             rest = name.removeprefix("tcp:")
             try:
                 network = ipaddress.ip_network(rest)
-            except ValueError:
+            except ValueError as problem:
                 raise ValueError(
-                    f"trusted: {name!r} is neither an address, a network, 'tcp:NETWORK', 'unix:' nor 'variables:'"
+                    f"trusted: {name!r} is neither an address, a network, 'tcp:NETWORK', 'unix:' nor 'variables:' "
+                    f"({problem})"
                 ) from None
             self.networks.append(network)
             if rest != name:
@@ -322,7 +336,7 @@ def _cas_of_state(state: str) -> list[str]:
 def _resolve(state: str | None, ca_certs: list[str], crl: list[str], registry: str | None) -> _Paths:
     if state is not None:
         ca_certs = ca_certs or _cas_of_state(state)
-        registry = registry or _registry_of_state(state)
+        registry = _registry_of_state(state) if registry is None else registry
     if not ca_certs:
         raise ValueError("ca_certs= (or state=) must name the CAs of your clients")
     if registry is None:
@@ -332,8 +346,8 @@ def _resolve(state: str | None, ca_certs: list[str], crl: list[str], registry: s
     return _Paths(ca_certs, crl, None if registry == "none" else registry, base)
 
 
-def _max_age_ms(seconds: float) -> int:
-    if not _MAX_AGE_S[0] <= seconds <= _MAX_AGE_S[1]:  # nor is nan
+def _max_age_ms(seconds: object) -> int:
+    if not isinstance(seconds, (int, float)) or not _MAX_AGE_S[0] <= seconds <= _MAX_AGE_S[1]:  # nor is nan
         raise ValueError(f"registry_max_age: {seconds!r} is not from {_MAX_AGE_S[0]} to {_MAX_AGE_S[1]} seconds")
     return int(seconds * 1000)
 
@@ -402,7 +416,7 @@ class ForwardedClientCertificate:
         verify_header: str | None = None,
         chain_header: str | None = None,
     ) -> None:
-        if form not in FORMS:
+        if not isinstance(form, str) or form not in FORMS:
             raise ValueError(f"form: {form!r} is none of {', '.join(FORMS)}")
         if unknown not in ("refuse", "admit"):
             raise ValueError(f"unknown: {unknown!r} is neither 'refuse' nor 'admit'")
@@ -410,7 +424,7 @@ class ForwardedClientCertificate:
             raise ValueError(f"client_cert: {client_cert!r} is no mode")
         self.app = app
         self._form: Form = FORMS[form].renamed(header, verify_header, chain_header)
-        self._names = [_in_environ(name) for name in self._form.headers()]
+        self._names = [_in_environ(name) for name in _checked(self._form.headers())]
         self._innocent = {"wsgi.input"}  # names that were looked at before
         self._suspicious = (*_SUSPICIOUS, *map(_plain, self._names))
         self._trusted = _Trusted(trusted)

@@ -474,12 +474,25 @@ def test_a_revocation_list_is_obeyed_and_read_anew(behind: Any, app: Flask, ca: 
         {"registry_max_age": float("nan")},
         {"registry_max_age": float("inf")},
         {"trusted": "127.0.0.1"},
+        {"registry_max_age": "10"},
+        {"trusted": None},
+        {"trusted": [None]},
+        {"trusted": ["10.0.0.1/8"]},
         {"state": "/nowhere", "registry": None},
+        {"state": "/nowhere", "registry": ""},
+        {"form": ["nginx"]},
+        {"header": ""},
+        {"header": "X SSL Client Cert"},
+        {"header": "X-SSL-Client-Cert\n"},
+        {"verify_header": "X-SSL-Client-Verify:"},
+        {"header": "X-Client", "verify_header": "x_client"},
     ],
 )
 def test_a_wrong_argument_is_an_error_at_start(behind: Any, wrong: dict[str, Any]) -> None:
-    with pytest.raises((ValueError, TypeError)):
+    with pytest.raises((ValueError, TypeError)) as problem:
         behind(**wrong)
+    name = min(wrong) if "state" not in wrong else "registry"  # the line says which
+    assert name.removeprefix("verify_") in str(problem.value) and "\n" not in str(problem.value)
 
 
 def test_a_file_without_a_ca_is_an_error_at_start(behind: Any, tmp_path: Path) -> None:
