@@ -123,7 +123,8 @@ static int find_or_make(import *m, hc_slice name, int64_t *id, hc_err *err)
         rc = r->engine->clients(r, &f, on_id, id, err);
     if (rc == -HC_EDENIED)
         return hc_err_set(err, HC_EDENIED,
-                          "the client is revoked; `handclasp client resume` first");
+                          "the client %.*s is revoked; `handclasp client resume` first",
+                          HC_SLICE_ARGS(name));
     if (rc == 0 && *id == 0) {
         rc =
             hc_change_add_client(r, &m->records.actor, name, HC_SLICE_NONE, HC_SLICE_NONE, id, err);
@@ -246,6 +247,8 @@ static int add_serial(import *m, const hc_csv_row *row, const hc_csv_columns *c,
     const hc_issuer *issuer = NULL;
     hc_serial serial;
     int64_t client, id;
+    if (row->count == 1)
+        return hc_err_set(err, HC_EFORMAT, "a single field: fields are separated by commas");
     int rc = hc_csv_serial(field(row, c->serial), c->serials ? c->serials : m->args->serials,
                            &serial, err);
     if (rc == 0)
@@ -371,6 +374,8 @@ static int load_issuer(import *m, const char *path, hc_err *err)
         rc = hc_issuers_add(&m->issuers, hc_slice_of(file.at, file.size), path, err);
     if (rc == 0 && m->issuers.count > 1)
         rc = hc_err_set(err, HC_EINVAL, "--issuer: %s holds more than one certificate", path);
+    else if (rc == 0 && X509_check_ca(hc_cert_x509(m->issuers.at[0].cert)) == 0)
+        rc = hc_err_set(err, HC_EINVAL, "--issuer: %s is not the certificate of a CA", path);
     hc_file_bytes_done(&file);
     return rc;
 }

@@ -15,20 +15,19 @@ void hc_csv_done(hc_csv *c)
     hc_buf_done(&c->text);
 }
 
+/* LF, CR LF or, as old spreadsheets write it, CR alone. */
 static bool at_line_end(hc_slice rest)
 {
-    return rest.size == 0 || rest.at[0] == '\n' ||
-           (rest.at[0] == '\r' && rest.size > 1 && rest.at[1] == '\n');
+    return rest.size == 0 || rest.at[0] == '\n' || rest.at[0] == '\r';
 }
 
 static void skip_line_end(hc_csv *c)
 {
-    if (c->rest.size && c->rest.at[0] == '\r')
-        c->rest = hc_slice_from(c->rest, 1);
-    if (c->rest.size) {
-        c->rest = hc_slice_from(c->rest, 1);
-        c->line++;
-    }
+    if (c->rest.size == 0)
+        return;
+    bool two = c->rest.at[0] == '\r' && c->rest.size > 1 && c->rest.at[1] == '\n';
+    c->rest = hc_slice_from(c->rest, two ? 2 : 1);
+    c->line++;
 }
 
 static void skip_blank(hc_csv *c)
@@ -184,6 +183,18 @@ static bool could_be_both(hc_slice text)
     return text.size > 1;
 }
 
+/* Letters, and nothing that says hex: of a column that is said to be decimal. */
+static bool is_bare_hex(hc_slice text)
+{
+    bool letters = false;
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.at[i] == ':' || (text.at[i] | 0x20) == 'x')
+            return false;
+        letters = letters || hc_hex_digit(text.at[i]) > 9;
+    }
+    return letters;
+}
+
 int hc_csv_serial(hc_slice text, hc_serials how, hc_serial *out, hc_err *err)
 {
     text = hc_slice_trim(text);
@@ -191,6 +202,10 @@ int hc_csv_serial(hc_slice text, hc_serials how, hc_serial *out, hc_err *err)
         return hc_err_set(err, HC_EFORMAT,
                           "the serial is digits alone: --serials hex or --serials decimal says how "
                           "to read it");
+    if (how == HC_SERIALS_DECIMAL && is_bare_hex(text))
+        return hc_err_set(err, HC_EFORMAT,
+                          "the serial is not decimal, as it is said to be: in hex it begins with "
+                          "0x or has colons");
     int rc = hc_serial_parse(text, how == HC_SERIALS_DECIMAL, out, err);
     if (rc == -HC_EINVAL && err)
         err->code = HC_EFORMAT;

@@ -59,7 +59,9 @@ int hc_select_one(hc_registry *r, const char *word, hc_target *out, hc_err *err)
     char found[400];
     (void)snprintf(found, sizeof(found), "%.*s", (int)sizeof(found) - 1, err->text);
     return hc_err_set(err, HC_EDENIED,
-                      "%s; put name:, serial: or sha256: before the word that is meant", found);
+                      "%s; put name: or serial: before the word that is meant, or give the "
+                      "fingerprint that `client show` tells",
+                      found);
 }
 
 static int add_word(hc_registry *r, const char *word, hc_targets *out, hc_err *err)
@@ -92,6 +94,8 @@ static int add_file(hc_registry *r, const char *from, hc_targets *out, hc_err *e
     hc_file_bytes file = {NULL, NULL, 0};
     int rc = hc_read_file(from, FROM_LIMIT_BYTES, &file, err);
     hc_slice rest = hc_slice_of(file.at, file.size);
+    if (hc_slice_starts_with(rest, HC_SLICE_LITERAL("\xef\xbb\xbf")))
+        rest = hc_slice_from(rest, 3);
     for (size_t number = 1; rc == 0 && rest.size; number++) {
         ptrdiff_t end = hc_slice_find(rest, '\n');
         hc_slice line = end < 0 ? rest : hc_slice_of(rest.at, (size_t)end);

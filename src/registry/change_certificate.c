@@ -161,6 +161,8 @@ static json_t *json_told(const hc_certificate_row *row)
     char hex[65] = "";
     for (size_t i = 0; row->sha256 && i < 32; i++)
         (void)snprintf(hex + 2 * i, 3, "%02x", row->sha256[i]);
+    if (!row->sha256) /* a serial alone tells no more */
+        return json_pack("{s:s}", "origin", hc_certificate_origin_name(row->origin));
     return json_pack("{s:s, s:s, s:o, s:I}", "origin", hc_certificate_origin_name(row->origin),
                      "sha256", hex, "subject", hc_change_json(row->subject), "not_after",
                      (json_int_t)row->not_after_s);

@@ -286,6 +286,8 @@ BAD_ROWS = {
     f'alice,"{METERS_TEXT}",': "empty",
     f'alice,"{METERS_TEXT}"': "empty",
     f'alice,"{METERS_TEXT}",1g': "neither hex nor decimal",
+    f"alice;{METERS_TEXT};1f".replace(",", ""): "separated by commas",
+    "alice\tCN=x\t1f": "separated by commas",
     f'alice,"{METERS_TEXT}",1:2': "colon",
     f'alice,"{METERS_TEXT}",123': "--serials hex or --serials decimal",
     f'alice,"{METERS_TEXT}",0x' + "ab" * 21: "longer than 20 octets",
@@ -311,6 +313,38 @@ def test_a_bad_row_is_named_and_nothing_is_imported(clients, tmp_path, meters_ca
     assert BAD_ROWS[row] in said
     assert "\x1b" not in said
     assert clients.names() == []
+
+
+def test_a_column_of_decimal_serials_takes_no_letters(clients, tmp_path, meters_ca):
+    file = put(tmp_path, "m.csv", "name,serial_decimal\nalice,31\nbob,1F\n")
+    assert "m.csv:3: the serial is not decimal" in clients.refuse("import", "--issuer", meters_ca, file)
+    assert clients.names() == []
+    file = put(tmp_path, "m.csv", "name,serial_decimal\nalice,31\nbob,0x20\ncarol,12:34\n")
+    clients.do("import", "--issuer", meters_ca, file)
+    assert [clients.show(n)["certificates"][0]["serial"]["hex"] for n in clients.names()] == ["1f", "20", "1234"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["lf", "crlf", "cr"])
+def test_lines_end_as_the_system_they_come_from_ends_them(clients, tmp_path, meters_ca, end):
+    file = put(tmp_path, "m.csv", "\ufeffname,serial_hex" + end + "alice,1f" + end + end + "bob,20")
+    clients.do("import", "--issuer", meters_ca, file)
+    assert clients.names() == ["alice", "bob"]
+    file = put(tmp_path, "m.csv", "name,serial_hex" + end + "carol,1f" + end)
+    assert "m.csv:2: " in clients.refuse("import", "--issuer", meters_ca, file)
+
+
+def test_what_is_no_ca_issued_no_serials(clients, tmp_path):
+    leaf = put(tmp_path, "leaf.pem", pem(certificate("alice")))
+    file = put(tmp_path, "m.csv", "name,serial_hex\nalice,1f\n")
+    assert "leaf.pem is not the certificate of a CA" in clients.refuse("import", "--issuer", leaf, file)
+
+
+def test_a_revoked_client_is_named_where_it_gets_no_more(clients, tmp_path, meters_ca):
+    clients.do("import", "--issuer", meters_ca, put(tmp_path, "m.csv", "name,serial_hex\nalice,1f\n"))
+    assert clients.audit("--limit", 1)[0]["now"] == {"origin": "serial"}  # no digest, no validity: none is known
+    clients.do("revoke", "alice")
+    said = clients.refuse("import", "--issuer", meters_ca, put(tmp_path, "m.csv", "name,serial_hex\nalice,20\n"))
+    assert "the client alice is revoked" in said
 
 
 def test_a_quote_that_is_never_closed_is_named_where_it_begins(clients, tmp_path, meters_ca):
@@ -419,6 +453,7 @@ def test_one_serial_of_two_cas_is_ambiguous_and_nothing_is_done(clients, tmp_pat
     said = clients.refuse("revoke", "5e:1f")
     assert "alice" in said and METERS_TEXT in said
     assert "bob" in said and "CN=Other CA" in said
+    assert "fingerprint that `client show` tells" in said
     fingerprint = clients.show("bob")["certificates"][0]["fingerprint_sha256"]
     clients.do("revoke", fingerprint)
     assert clients.show("alice")["certificates"][0]["status"] == "active"
