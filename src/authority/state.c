@@ -125,9 +125,9 @@ static int init_registry(hc_maker *m, const hc_state_plan *plan)
         rc = hc_registry_open(&o, &m->registry, m->err);
     if (rc == 0) {
         size_t size = strlen(plan->path);
-        bool inside = strncmp(file, plan->path, size) == 0 && file[size] == '/';
-        hc_maker_say(m, found ? HC_STATE_FOUND : HC_STATE_MADE, inside ? file + size + 1 : file,
-                     NULL);
+        const char *at = strncmp(file, "./", 2) == 0 && plan->path[0] != '.' ? file + 2 : file;
+        bool inside = strncmp(at, plan->path, size) == 0 && at[size] == '/';
+        hc_maker_say(m, found ? HC_STATE_FOUND : HC_STATE_MADE, inside ? at + size + 1 : at, NULL);
     }
     hc_free(file);
     return rc;

@@ -14,6 +14,11 @@ typedef struct audit_args {
 
 #define AT(member) .offset = offsetof(audit_args, member), .size = sizeof(((audit_args *)0)->member)
 
+/* Whoever misspells one is not to read that there was none. */
+#define ACTIONS                                                                                    \
+    "client.add, client.status, client.roles, client.attributes, client.remove, certificate.add, " \
+    "certificate.revoke, certificate.pin, crl.make, ca.import, ca.rotate, ca.retire"
+
 static const hc_option table[] = {
     {.name = "client",
      .type = HC_OPTION_TEXT,
@@ -24,8 +29,7 @@ static const hc_option table[] = {
      .type = HC_OPTION_TEXT,
      AT(action),
      .value = "ACTION",
-     .help = "Changes of this kind: client.add, client.status, client.roles, client.attributes, "
-             "client.remove, certificate.add, certificate.revoke, certificate.pin."},
+     .help = "Changes of this kind: " ACTIONS "."},
     {.name = "since",
      .type = HC_OPTION_TEXT,
      AT(since),
@@ -75,6 +79,19 @@ static int parse_since(const char *text, int64_t *out_ms, hc_err *err)
     return 0;
 }
 
+static int check_action(const char *action, hc_err *err)
+{
+    hc_slice rest = HC_SLICE_LITERAL(ACTIONS);
+    while (rest.size) {
+        ptrdiff_t comma = hc_slice_find(rest, ',');
+        size_t size = comma < 0 ? rest.size : (size_t)comma;
+        if (hc_slice_equal_text(hc_slice_of(rest.at, size), action))
+            return 0;
+        rest = hc_slice_from(rest, size + 2);
+    }
+    return hc_err_set(err, HC_EINVAL, "--action: \"%.60s\" is none of " ACTIONS, action);
+}
+
 typedef struct printer {
     hc_buf *out;
     bool json;
@@ -109,6 +126,8 @@ static int audit(void *args, hc_err *err)
                          .newest_first = true,
                          .limit = a->limit};
     int rc = a->since ? parse_since(a->since, &f.since_ms, err) : 0;
+    if (rc == 0 && a->action)
+        rc = check_action(a->action, err);
     if (rc == 0)
         rc = hc_records_open(&a->common, HC_REGISTRY_READ, &r, err);
     if (rc != 0)

@@ -64,12 +64,17 @@ static int change(void *arg, hc_records *r, const hc_target *t, hc_err *err)
 static int set_status(const status_args *a, hc_client_status status, hc_err *err)
 {
     wish w = {status, hc_slice_text(a->comment), HC_REASON_NONE};
+    hc_bulk_args bulk = a->bulk;
+    hc_filter_args *f = &bulk.filtered.filter;
     hc_bulk what = {"status", status == HC_CLIENT_REVOKED, change, &w};
     if (a->reason && !hc_reason_parse(hc_slice_text(a->reason), &w.reason))
         return hc_err_set(err, HC_EINVAL,
                           "--reason: no such reason; RFC 5280 has keyCompromise, superseded, "
                           "cessationOfOperation … (--help lists them); --comment takes any words");
-    return hc_bulk_run(&a->bulk, &what, err);
+    /* A filter means those that can be suspended or resumed: a revoked one stays so. */
+    if (status != HC_CLIENT_REVOKED && hc_filter_given(f) && !f->status)
+        f->status = status == HC_CLIENT_SUSPENDED ? HC_CLIENT_ACTIVE : HC_CLIENT_SUSPENDED;
+    return hc_bulk_run(&bulk, &what, err);
 }
 
 static int suspend(void *args, hc_err *err)
@@ -94,7 +99,8 @@ const hc_command hc_cmd_client_suspend = {
     .about = "Each certificate of the client is refused with 403 and the verdict suspended, on "
              "open connections too, within a second. `client resume` lets it in again.\n\n"
              "Whom: words, a file of words, or every client that passes all filters given. All of "
-             "them are one transaction: where one word is wrong nobody is suspended.",
+             "them are one transaction: where one word is wrong nobody is suspended. Filters "
+             "without --status mean active clients.",
     .examples = "  handclasp client suspend alice --comment 'on leave'\n"
                 "  handclasp client suspend --unused 90d --dry-run\n",
     .options = plain_options,
@@ -108,7 +114,8 @@ const hc_command hc_cmd_client_resume = {
     .synopsis = "[OPTION]... CLIENT...",
     .summary = "let a suspended client in again",
     .about = "Makes the record active. A revoked record becomes active too, but its revoked "
-             "certificates stay revoked: the client needs a new one (`client issue`).",
+             "certificates stay revoked: the client needs a new one (`client issue`). Filters "
+             "without --status mean suspended clients.",
     .examples = "  handclasp client resume alice\n",
     .options = plain_options,
     .run = hc_command_main,

@@ -1,31 +1,60 @@
 /* How commands are run, and how they answer. */
+#include <errno.h>
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "cli/command.h"
+
+/* Whatever was asked for is done by now; whoever reads on stopped of his own will at EPIPE. */
+static int end_output(bool written)
+{
+    if (fflush(stdout) == 0 && written)
+        return HC_EXIT_DONE;
+    if (errno != EPIPE)
+        (void)fprintf(stderr, "handclasp: the answer cannot be written: %s\n", strerror(errno));
+    return HC_EXIT_NO;
+}
 
 int hc_print(const hc_buf *text)
 {
-    bool written = text->size == 0 || fwrite(text->at, 1, text->size, stdout) == text->size;
-    return fflush(stdout) == 0 && written ? HC_EXIT_DONE : HC_EXIT_NO;
+    return end_output(text->size == 0 || fwrite(text->at, 1, text->size, stdout) == text->size);
 }
 
 int hc_print_json(json_t *object)
 {
+    errno = object ? 0 : ENOMEM;
     bool written = object && json_dumpf(object, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0;
     written = written && fputc('\n', stdout) != EOF;
     json_decref(object);
-    return fflush(stdout) == 0 && written ? HC_EXIT_DONE : HC_EXIT_NO;
+    return end_output(written);
+}
+
+/* An error quotes files' names and arguments: kept to one line, and to what JSON takes. */
+static int add_harmless(hc_buf *out, hc_slice text)
+{
+    int rc = 0;
+    while (rc == 0 && text.size) {
+        uint32_t point = 0;
+        size_t size = hc_utf8_next(text, &point);
+        hc_slice one = hc_slice_of(text.at, size ? size : 1);
+        rc = size && hc_utf8_harmless(point) ? hc_buf_add(out, one) : hc_escape_add(out, one);
+        text = hc_slice_from(text, one.size);
+    }
+    return rc == 0 ? hc_buf_add_byte(out, '\0') : rc;
 }
 
 int hc_report(const hc_command *c, bool json, bool usage, const hc_err *err)
 {
     bool is_usage = usage && err->code == HC_EINVAL;
+    hc_buf text = hc_buf_init(4 * sizeof(err->text) + 1);
+    const char *said = add_harmless(&text, hc_slice_text(err->text)) == 0 ? (const char *)text.at
+                                                                          : "out of memory";
     if (json)
-        (void)hc_print_json(
-            json_pack("{s:s, s:s}", "error", err->text, "code", hc_err_name(err->code)));
+        (void)hc_print_json(json_pack("{s:s, s:s}", "error", said, "code", hc_err_name(err->code)));
     else
-        (void)fprintf(stderr, "handclasp %s: %s\n", c->name, err->text);
+        (void)fprintf(stderr, "handclasp %s: %s\n", c->name, said);
+    hc_buf_done(&text);
     return is_usage ? HC_EXIT_USAGE : HC_EXIT_NO;
 }
 

@@ -118,7 +118,7 @@ static int set_status(hc_registry *r, const hc_actor *a, const hc_client_row *wa
     if (same && (reason.size == 0 || hc_slice_equal(reason, was->reason)))
         return 0;
     if (was->status == HC_CLIENT_REVOKED && status == HC_CLIENT_SUSPENDED)
-        return hc_err_set(err, HC_EINVAL, "%.*s is revoked, which is more than suspended",
+        return hc_err_set(err, HC_EDENIED, "%.*s is revoked, which is more than suspended",
                           HC_SLICE_ARGS(was->name));
     hc_client_row now = *was;
     now.status = status;

@@ -327,6 +327,24 @@ def test_a_word_that_means_two_things_lists_both_and_does_nothing(clients):
     assert clients.show("alice")["certificates"][0]["status"] == "revoked"
 
 
+def test_a_filter_leaves_revoked_clients_as_they_are(clients):
+    for name in ["bob", "carol"]:
+        clients.do("issue", name)
+    clients.do("role", "alice", "bob", "carol", "+staff")
+    clients.do("revoke", "bob")
+    assert clients.do("suspend", "--role", "staff") == "alice: active -> suspended\ncarol: active -> suspended\n"
+    assert clients.do("resume", "--role", "staff") == "alice: suspended -> active\ncarol: suspended -> active\n"
+    assert clients.show("bob")["status"] == "revoked"
+    assert "bob is revoked, which is more than suspended" in clients.refuse("suspend", "alice", "bob")
+    assert clients.do("resume", "--role", "staff", "--status", "revoked") == "bob: revoked -> active\n"
+
+
+def test_a_file_of_words_may_come_from_a_windows_editor(clients, tmp_path):
+    file = tmp_path / "lost.txt"
+    file.write_bytes(b"\xef\xbb\xbfalice\r\n\r\n# all\r\n")
+    assert clients.do("suspend", "--from", file) == "alice: active -> suspended\n"
+
+
 # --- role, attribute ---
 
 
@@ -501,3 +519,33 @@ def test_errors_are_json_where_that_was_asked_for(clients):
     done = clients.run("suspend", "--json")
     assert done.returncode == 2
     assert json.loads(done.stdout)["code"] == "invalid-argument"
+
+
+def test_an_error_is_one_harmless_line_and_json_whatever_it_quotes(clients):
+    for word in ["a\n\x1b[2J.csv", "\u202egpj.exe", "a\udcff.csv"]:
+        said = clients.refuse("import", word)
+        assert "does not exist" in said
+        assert said.isascii(), said
+        done = clients.run("import", word, "--json")
+        assert done.returncode == 1
+        assert "does not exist" in json.loads(done.stdout)["error"]
+    done = clients.run("attribute", "alice", "k=\udcff", "--json")
+    assert "not UTF-8" in json.loads(done.stdout)["error"]
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]], ids=["text", "json"])
+def test_an_answer_that_cannot_be_written_is_said(clients, more):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [clients.program.binary, "client", "list", "--state", clients.state, *more],
+            check=False, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "handclasp: the answer cannot be written: No space left on device\n"
+
+
+def test_an_action_that_there_is_not_is_wrong_usage(clients):
+    for action in sorted({row["action"] for row in clients.audit()}):
+        assert {row["action"] for row in clients.audit("--action", action)} == {action}
+    done = clients.run("--action", "client.revoke", command="audit")
+    assert done.returncode == 2
+    assert '"client.revoke" is none of client.add, ' in done.stderr

@@ -229,7 +229,7 @@ static void test_revoking_a_client_revokes_its_certificates_for_good(void **stat
     assert_string_equal(audit_of(r, (hc_audit_filter){.after = 3}).text,
                         "4:certificate.revoke 5:client.status 6:certificate.revoke");
     change_fails(r, hc_change_client_status(r, &root, id, HC_CLIENT_SUSPENDED, S(""), 0, &why),
-                 HC_EINVAL);
+                 HC_EDENIED);
     change(r, hc_change_client_status(r, &root, id, HC_CLIENT_ACTIVE, S(""), 0, &why));
     assert_int_equal(client_row(r, id).status, HC_CLIENT_ACTIVE);
     assert_int_equal(certificate_of(r, first).status, HC_CERTIFICATE_REVOKED);
