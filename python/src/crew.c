@@ -5,6 +5,7 @@
 #include <structmember.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* The lanes of a process and the threads that serve them: a thread that has the GIL takes the next
@@ -15,6 +16,7 @@
  * will look there. */
 typedef struct hcp_crew {
     PyObject_HEAD PyObject *lanes; /* tuple */
+    Py_ssize_t joined;             /* how many of them, from the first on, are this crew's */
     int epoll, end;                /* `end` is readable when no lane is open any more */
     pthread_mutex_t lock;
     bool has_lock;
@@ -66,17 +68,20 @@ static int harvest(hcp_crew *crew, int timeout_ms)
     return 0;
 }
 
-/* NULL: none. Its turn has begun. */
+/* NULL: none. Its turn has begun. One that was closed in the queue has none. */
 static hcp_lane *take_queued(hcp_crew *crew)
 {
+    hcp_lane *lane;
     (void)pthread_mutex_lock(&crew->lock);
-    hcp_lane *lane = crew->queue;
-    if (lane) {
+    do {
+        lane = crew->queue;
+        if (!lane)
+            break;
         crew->queue = lane->next;
         if (!crew->queue)
             crew->queue_end = &crew->queue;
         lane->turn = HCP_TURN_TAKEN;
-    }
+    } while (lane->channel.fd < 0);
     (void)pthread_mutex_unlock(&crew->lock);
     return lane;
 }
@@ -90,11 +95,12 @@ static bool lane_ends(hcp_crew *crew, const hcp_lane *lane)
     return ends;
 }
 
-/* The lane is put into the queue again where more has come meanwhile: true. */
+/* The lane is put into the queue again where more has come meanwhile, or an interrupt left what was
+ * told already: true. */
 static bool end_turn(hcp_crew *crew, hcp_lane *lane)
 {
     (void)pthread_mutex_lock(&crew->lock);
-    bool again = lane->turn == HCP_TURN_AGAIN;
+    bool again = lane->turn == HCP_TURN_AGAIN || lane->ends || hc_channel_has_part(&lane->channel);
     lane->turn = HCP_TURN_NONE;
     if (again)
         put_in_queue(crew, lane);
@@ -102,9 +108,11 @@ static bool end_turn(hcp_crew *crew, hcp_lane *lane)
     return again;
 }
 
-/* Not taken out of the epoll set first: that is one with a forked child's. */
+/* A child that a view has forked has the same epoll set and the same sockets: so a lane is not
+ * taken out of the set, and the front is told of its end by more than this close. */
 static void end_lane(hcp_crew *crew, hcp_lane *lane)
 {
+    (void)shutdown(lane->channel.fd, SHUT_RDWR);
     (void)close(lane->channel.fd);
     lane->channel.fd = -1;
     if (--crew->open == 0)
@@ -223,6 +231,7 @@ static int add_lane(hcp_crew *crew, PyObject *object, PyTypeObject *lane_type)
     if (watch(crew, lane->channel.fd, lane) < 0)
         return -1;
     lane->crew = (PyObject *)crew;
+    crew->joined++;
     crew->open++;
     return 0;
 }
@@ -280,12 +289,10 @@ static void crew_dealloc(PyObject *self)
     hcp_crew *crew = (hcp_crew *)self;
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    for (Py_ssize_t i = 0; crew->lanes && i < PyTuple_GET_SIZE(crew->lanes); i++) {
+    for (Py_ssize_t i = 0; i < crew->joined; i++) {
         hcp_lane *lane = (hcp_lane *)PyTuple_GET_ITEM(crew->lanes, i);
-        if (Py_IS_TYPE((PyObject *)lane, lane->state->lane_type) && lane->crew == self) {
-            lane->crew = NULL;
-            lane->turn = HCP_TURN_NONE;
-        }
+        lane->crew = NULL;
+        lane->turn = HCP_TURN_NONE;
     }
     if (crew->epoll >= 0)
         (void)close(crew->epoll);
@@ -301,8 +308,7 @@ static void crew_dealloc(PyObject *self)
 static PyMethodDef crew_methods[] = {
     {"serve", crew_serve, METH_NOARGS,
      "Says hello to the front on one lane, then answers requests on all of them until the front "
-     "has "
-     "closed each or stop() was called on it. For as many threads as there are lanes."},
+     "has closed each or stop() was called on it. For as many threads as there are lanes."},
     {0},
 };
 

@@ -293,9 +293,10 @@ static PyObject *lane_stop(PyObject *self, PyObject *ignored)
     (void)ignored;
     hcp_lane *lane = (hcp_lane *)self;
     /* What the front has sent is still answered; what it sends from now on it is told at once was
-     * not taken. Within a request that is its END: the view may still wait for an answer. */
+     * not taken. Within a request that is its END: the view, or a thread it left, may still wait
+     * for an answer. */
     lane->stopping = true;
-    if (!lane->current && lane->channel.fd >= 0)
+    if (!lane->current && !lane->asking && lane->channel.fd >= 0)
         (void)shutdown(lane->channel.fd, SHUT_RD);
     Py_RETURN_NONE;
 }

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import random
+import signal
 import socket
 import struct
 import sys
 import threading
 import time
+import weakref
 
 import pytest
 from lane_peer import Front, LaneClosed, request_frame
@@ -203,6 +207,106 @@ def test_an_interrupt_from_a_view_ends_its_request_and_leaves_the_lanes():
     assert not again.is_alive()
 
 
+def interrupted(environ, start_response):
+    if environ["PATH_INFO"] == "/interrupt":
+        raise KeyboardInterrupt
+    return echo(environ, start_response)
+
+
+def serve_through_interrupts(crew: Crew) -> None:
+    while True:
+        try:
+            return crew.serve()
+        except KeyboardInterrupt:
+            continue
+
+
+def test_an_interrupt_in_the_last_request_of_a_lane_does_not_hide_its_end():
+    """The end was told with the request, and is told no second time."""
+    served = Served(interrupted, lanes=2, threads=0)
+    last, other = served.fronts
+    last.send(target="/interrupt")
+    last.peer.shutdown(socket.SHUT_WR)
+    thread = threading.Thread(target=serve_through_interrupts, args=(served.crew,), daemon=True)
+    thread.start()
+    last.hello()
+    assert last.receive().failed
+    with pytest.raises(LaneClosed):
+        last.read()
+    other.close()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_an_interrupt_before_a_request_leaves_what_was_read_with_it():
+    """CERT and REQUEST come in one; a signal's handler raises while the certificate is made."""
+    front_end, lane_end = socket.socketpair()
+    front, interrupts = Front(front_end), [KeyboardInterrupt()]
+
+    def certificate(der, chain, variables):
+        while interrupts:
+            raise interrupts.pop()
+        return der
+
+    lane = Lane(
+        lane_end.detach(),
+        echo,
+        certificate=certificate,
+        client=Client._of,
+        report=lambda environ, problem: None,
+        errors=sys.stderr,
+    )
+    crew = Crew([lane])
+    front.send_cert(0, [])
+    front.send(target="/behind")
+    with pytest.raises(KeyboardInterrupt):
+        crew.serve()
+    thread = threading.Thread(target=crew.serve, daemon=True)
+    thread.start()
+    front.hello()
+    assert front.receive().body == b"/behind"
+    front.close()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_a_lane_closed_in_the_queue_has_no_turn():
+    """Two threads leave: the first puts its lane into the queue, the second does not look there any more."""
+    within, go_on = threading.Semaphore(0), [threading.Event(), threading.Event()]
+
+    def app(environ, start_response):
+        if environ["PATH_INFO"].startswith("/leave"):
+            within.release()
+            assert go_on[int(environ["QUERY_STRING"])].wait(10)
+            raise KeyboardInterrupt
+        return echo(environ, start_response)
+
+    served = Served(app, lanes=3, threads=2)
+    served.fronts[0].send(target="/leave?0")
+    assert within.acquire(timeout=10)
+    served.fronts[0].cancel()  # told before the next request is, so the lane has more
+    served.fronts[1].send(target="/leave?1")
+    assert within.acquire(timeout=10)
+    go_on[0].set()
+    assert served.fronts[0].receive().failed
+    while len(served.failures) < 1:
+        time.sleep(0.001)
+    go_on[1].set()
+    for thread in served.threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    served.lanes[0].close()
+    again = threading.Thread(target=served._serve)
+    again.start()
+    assert served.fronts[1].receive().failed
+    served.fronts[1].close()
+    served.fronts[2].hello()
+    assert served.fronts[2].ask(target="/x").body == b"/x"
+    served.end()
+    again.join(10)
+    assert [type(failure) for failure in served.failures] == [KeyboardInterrupt] * 2
+
+
 def test_a_lane_that_breaks_is_closed_and_the_others_go_on():
     served = Served(echo, lanes=3, threads=3)
     served.fronts[1].peer.sendall(b"\xff" * 8)
@@ -243,6 +347,37 @@ def test_stop_answers_what_was_sent_and_closes_each_lane(crew, threads):
         assert not thread.is_alive()
 
 
+def test_stop_waits_for_the_answer_to_a_thread_that_a_view_has_left(crew):
+    asked, closed, may_return = [], threading.Event(), threading.Event()
+
+    class Body(list):
+        def close(self):
+            closed.set()
+
+    def app(environ, start_response):
+        client = environ["handclasp.client"]
+        threading.Thread(target=lambda: asked.append(client.certificates)).start()
+        assert may_return.wait(10)
+        start_response("200 OK", PLAIN)
+        return Body([b"x"])
+
+    served = crew(app, lanes=1)
+    front = served.fronts[0]
+    front.send_cert(0, [])
+    front.send_client(0, "alice")
+    front.send(slot=0)
+    front.question()
+    may_return.set()
+    assert closed.wait(10)  # the last that the view does
+    served.lanes[0].stop()
+    front.answer({"ok": True, "certificates": []})
+    response = front.receive()
+    assert (response.body, response.failed) == (b"x", False)
+    with pytest.raises(LaneClosed):
+        front.read()
+    assert asked == [()]
+
+
 def test_a_front_that_sends_no_more_has_its_answer(crew):
     served = crew(echo, lanes=2)
     front = served.fronts[0]
@@ -267,6 +402,46 @@ def test_a_lane_is_of_one_crew():
     served.lanes[0].close()
     other.serve()  # nothing is left to serve
     assert not Crew([]).serve()
+
+
+def test_a_crew_that_its_application_holds_is_collected():
+    class App:
+        __call__ = staticmethod(echo)
+
+    app = App()
+    served = Served(app, lanes=2, threads=0)
+    app.crew, gone = served.crew, weakref.ref(app)
+    served.crew = served.lanes = None
+    del app
+    gc.collect()
+    assert gone() is None
+    for front in served.fronts:
+        with pytest.raises(LaneClosed):
+            front.read()
+
+
+def test_a_child_that_a_view_leaves_behind_keeps_no_lane_open(crew):
+    """It has the descriptors too, so closing them is not enough."""
+    children = []
+
+    def app(environ, start_response):
+        children.append(os.fork())
+        if children[-1] == 0:
+            signal.pause()
+            os._exit(0)
+        return echo(environ, start_response)
+
+    served = crew(app, lanes=2)
+    try:
+        assert served.fronts[0].ask(target="/x").body == b"/x"
+        for lane in served.lanes:
+            lane.stop()
+        for front in served.fronts:
+            with pytest.raises(LaneClosed):
+                front.read()
+    finally:
+        os.kill(children[0], signal.SIGKILL)
+        os.waitpid(children[0], 0)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
