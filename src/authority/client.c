@@ -186,7 +186,9 @@ static int prepare(hc_maker *m, issuance *i, hc_pair *p, next *what)
     if (rc == 0 && !i->renews && plan->record)
         rc = plan->record(plan->record_arg, i->client_id, m->err);
     if (rc == 0 && i->renews)
-        rc = hc_renewal_find(m, i->client_id, i->certificate_id, &i->profile, &i->renewal);
+        rc = hc_renewal_find(m, plan, i->client_id, i->certificate_id, &i->profile, &i->renewal);
+    if (rc == 0 && plan->lifetime_s)
+        i->profile.lifetime_s = plan->lifetime_s;
     if (rc == 0)
         rc = find_place(m, i, p, what);
     if (rc != 0 || *what == HAS_ONE)
@@ -203,8 +205,6 @@ static int run(hc_maker *m, issuance *i)
     next what = TAKEN;
     i->profile =
         i->plan.profile ? *i->plan.profile : *hc_profile_builtin(HC_SLICE_LITERAL("client"));
-    if (i->plan.lifetime_s)
-        i->profile.lifetime_s = i->plan.lifetime_s;
     int rc = hc_registry_begin(m->registry, true, m->err);
     if (rc != 0)
         return rc;

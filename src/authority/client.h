@@ -17,6 +17,8 @@ typedef struct hc_client_plan {
     hc_slice ca_passphrase; /* of the CA's key; empty: none */
     const char *name;
     const hc_profile *profile; /* NULL: the built-in "client" */
+    /* Of a renewal without `profile`: that of the old certificate is found among these. */
+    const hc_profiles *profiles;
     const hc_san *sans;
     size_t san_count;
     bool another;       /* also where the client has a certificate here that is in force */
@@ -36,7 +38,7 @@ int hc_client_issue(const hc_client_plan *plan, hc_state_report report, void *ar
  * only one; -HC_EINVAL where it has several. One that was renewed already, by a certificate that is
  * in force, is not renewed again: what that run did not finish is. `another`, `record` and, unless
  * there are some, `sans` of the plan are not looked at: the names are those of the old one, as far
- * as the profile allows them. */
+ * as the profile allows them. -HC_ENOENT where its profile is not among `profiles`. */
 int hc_client_renew(const hc_client_plan *plan, int64_t certificate_id, hc_state_report report,
                     void *arg, hc_err *err) HC_MUST_CHECK;
 

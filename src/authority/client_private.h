@@ -28,9 +28,10 @@ typedef struct hc_renewal {
     hc_san *sans;      /* what it says, of kinds that the profile allows */
     size_t san_count;
 } hc_renewal;
-/* `certificate_id` 0: the client's newest, of which there must be one. */
-int hc_renewal_find(hc_maker *m, int64_t client_id, int64_t certificate_id,
-                    const hc_profile *profile, hc_renewal *out) HC_MUST_CHECK;
+/* `certificate_id` 0: the client's newest, of which there must be one. `profile` becomes that of
+ * the old certificate where the plan says so. */
+int hc_renewal_find(hc_maker *m, const hc_client_plan *plan, int64_t client_id,
+                    int64_t certificate_id, hc_profile *profile, hc_renewal *out) HC_MUST_CHECK;
 void hc_renewal_done(hc_renewal *r);
 
 #endif

@@ -110,19 +110,30 @@ static int on_san(void *arg, hc_san_type type, hc_slice value, int nth_of_type)
     return 0;
 }
 
-static int copy_names(hc_maker *m, const hc_profile *profile, hc_renewal *out)
+static int match(hc_maker *m, const hc_client_plan *plan, X509 *old, hc_profile *profile)
+{
+    const hc_profile *found = NULL;
+    int rc = hc_profiles_match(plan->profiles, old, plan->name, &found, m->err);
+    if (rc == 0)
+        *profile = *found;
+    return rc;
+}
+
+static int take_over(hc_maker *m, const hc_client_plan *plan, hc_profile *profile, hc_renewal *out)
 {
     names n = {out, profile};
     X509 *old = NULL;
     int rc = hc_client_cert_load(m, out->replaces, &old);
+    if (rc == 0 && old && !plan->profile && plan->profiles)
+        rc = match(m, plan, old, profile);
     if (rc == 0 && old && (rc = hc_san_entries(old, on_san, &n, m->err)) == -HC_ENOMEM)
         rc = hc_err_set(m->err, HC_ENOMEM, "out of memory");
     X509_free(old);
     return rc;
 }
 
-int hc_renewal_find(hc_maker *m, int64_t client_id, int64_t certificate_id,
-                    const hc_profile *profile, hc_renewal *out)
+int hc_renewal_find(hc_maker *m, const hc_client_plan *plan, int64_t client_id,
+                    int64_t certificate_id, hc_profile *profile, hc_renewal *out)
 {
     held h = {hc_alloc_zero(ROWS_MAX, sizeof(*h.at)), 0};
     hc_certificate_filter f = {.client_id = client_id, .status = HC_CERTIFICATE_ACTIVE};
@@ -134,7 +145,7 @@ int hc_renewal_find(hc_maker *m, int64_t client_id, int64_t certificate_id,
     if (rc == 0)
         rc = certificate_id ? choose_named(m, &h, certificate_id, out) : choose(m, &h, out);
     if (rc == 0 && !out->successor)
-        rc = copy_names(m, profile, out);
+        rc = take_over(m, plan, profile, out);
     hc_free(h.at);
     return rc;
 }

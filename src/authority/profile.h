@@ -6,6 +6,7 @@
 #ifndef HC_AUTHORITY_PROFILE_H
 #define HC_AUTHORITY_PROFILE_H
 
+#include <openssl/x509.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -69,6 +70,12 @@ int hc_profiles_load(hc_slice yaml, const char *file_name, hc_profiles *out,
                      hc_err *err) HC_MUST_CHECK;
 const hc_profile *hc_profiles_find(const hc_profiles *p, hc_slice name); /* NULL: none */
 void hc_profiles_done(hc_profiles *p);
+/* The one under which this client's certificate says what it says: purpose, subject, kinds of
+ * alternative names; of several the one that agrees in most else, and of those the first. The
+ * registry keeps no profile's name, since a profile may be another one by the next renewal.
+ * -HC_ENOENT: none. */
+int hc_profiles_match(const hc_profiles *p, X509 *cert, const char *name, const hc_profile **out,
+                      hc_err *err) HC_MUST_CHECK;
 
 /* Whether keys of this kind may be certified: -HC_EDENIED with those that may. */
 int hc_profile_check_key(const hc_profile *p, const EVP_PKEY *key, hc_err *err) HC_MUST_CHECK;

@@ -36,7 +36,7 @@ static const hc_option table[] = {
      .flags = HC_OPTION_FLAG_ONLY,
      AT(create),
      .help = "Make the client's record where there is none."},
-    HC_ISSUE_OPTIONS,
+    HC_ISSUE_OPTIONS("client"),
     HC_SERVER_OPTIONS,
     HC_REGISTRY_OPTION,
     HC_ANSWER_OPTIONS,

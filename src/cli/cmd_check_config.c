@@ -2,6 +2,7 @@
 
 #include "cli/cert_json.h"
 #include "cli/check_config.h"
+#include "cli/issuing.h"
 #include "server/supervisor.h"
 
 #define OUTPUT_LIMIT (1u << 20)
@@ -156,9 +157,17 @@ int hc_check_config(const hc_command *self, const hc_serve_args *args)
     hc_settings s;
     hc_err err = {0};
     memset(&s, 0, sizeof(s));
+    hc_profiles profiles = {NULL, 0};
     if (hc_resolved_copy(&args->settings, &s, &err) != 0)
         return hc_report(self, args->json, false, &err);
-    int rc = hc_supervise(args);
+    /* `serve` makes no certificates, and would not see what is wrong with them. */
+    int rc = hc_profiles_of(args, &profiles, &err);
+    hc_profiles_done(&profiles);
+    if (rc != 0) {
+        hc_settings_done(&s);
+        return hc_report(self, args->json, false, &err);
+    }
+    rc = hc_supervise(args);
     if (rc == 0)
         rc = print_report(self, args, &s);
     else if (args->json) {

@@ -38,7 +38,7 @@ static const hc_option table[] = {
      .flags = HC_OPTION_FLAG_ONLY,
      AT(another),
      .help = "Make one also where the client has one here that is in force: for a second device."},
-    HC_ISSUE_OPTIONS,
+    HC_ISSUE_OPTIONS("client"),
     HC_SERVER_OPTIONS,
     HC_REGISTRY_OPTION,
     HC_ANSWER_OPTIONS,

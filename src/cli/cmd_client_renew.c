@@ -17,7 +17,7 @@ static const hc_option table[] = {
      AT(who),
      .value = "CLIENT",
      .help = "A name, or the serial or fingerprint of the certificate to renew."},
-    HC_ISSUE_OPTIONS,
+    HC_ISSUE_OPTIONS("the one that the old certificate was made by"),
     HC_SERVER_OPTIONS,
     HC_REGISTRY_OPTION,
     HC_ANSWER_OPTIONS,
@@ -99,6 +99,9 @@ static int renew_one(const renew_args *a, hc_records *r, hc_err *err)
         return rc;
     o = (outcome){json_array(), json_array()};
     i.plan.name = whose.name;
+    i.plan.profiles = &i.profiles;
+    if (!a->issue.profile)
+        i.plan.profile = NULL;
     rc = hc_client_renew(&i.plan, target.certificate_id, on_event, &o, err);
     if (rc == 0)
         rc = print_outcome(a, whose.name, i.plan.path, &o);
@@ -125,8 +128,9 @@ const hc_command hc_cmd_client_renew = {
     .synopsis = "[OPTION]... CLIENT",
     .summary = "a new key and certificate in the place of one that ends",
     .about =
-        "Makes a new key and a new certificate under clients/ in the state folder, with the "
-        "alternative names of the old one as far as the profile allows them. The registry notes "
+        "Makes a new key and a new certificate under clients/ in the state folder, by the profile "
+        "that the old one was made by and with its alternative names; with --profile, as far as "
+        "that allows them. The registry notes "
         "which certificate it replaces. The old one stays good until it ends or is revoked, so "
         "that the client can change over at its leisure; after a rotation of the CA this is how a "
         "client moves to the new one.\n\n"

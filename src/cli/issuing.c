@@ -16,8 +16,7 @@ int hc_ca_passphrase(const char *flag, const hc_settings *s, hc_secret *out, hc_
     return hc_passphrase_of_ca(path, getenv("CREDENTIALS_DIRECTORY"), out, err);
 }
 
-/* The file that the server's options were read from. */
-static int load_profiles(const hc_serve_args *server, hc_profiles *out, hc_err *err)
+int hc_profiles_of(const hc_serve_args *server, hc_profiles *out, hc_err *err)
 {
     char path[4096];
     hc_file_bytes file = {NULL, NULL, 0};
@@ -32,21 +31,16 @@ static int load_profiles(const hc_serve_args *server, hc_profiles *out, hc_err *
     return rc;
 }
 
-static int find_profile(const hc_issue_args *a, const hc_records *r, hc_profile *out, hc_err *err)
+static int find_profile(const hc_issue_args *a, const hc_profiles *all, const hc_profile **out,
+                        hc_err *err)
 {
-    hc_profiles all = {NULL, 0};
     const char *name = a->profile ? a->profile : "client";
-    int rc = load_profiles(&r->server, &all, err);
-    const hc_profile *found = rc == 0 ? hc_profiles_find(&all, hc_slice_text(name)) : NULL;
-    if (found)
-        *out = *found;
-    else if (rc == 0)
-        rc = hc_err_set(err, HC_EINVAL,
-                        "--profile: there is no profile %s; client, device and server are built "
-                        "in, handclasp.yaml may have others below profiles:",
-                        name);
-    hc_profiles_done(&all);
-    return rc;
+    *out = hc_profiles_find(all, hc_slice_text(name));
+    return *out ? 0
+                : hc_err_set(err, HC_EINVAL,
+                             "--profile: there is no profile %s; client, device and server are "
+                             "built in, handclasp.yaml may have others below profiles:",
+                             name);
 }
 
 static int parse_sans(const hc_strings *texts, hc_san **out, hc_err *err)
@@ -73,9 +67,12 @@ static int parse_sans(const hc_strings *texts, hc_san **out, hc_err *err)
 
 int hc_issuing_open(const hc_issue_args *a, const hc_records *r, hc_issuing *out, hc_err *err)
 {
+    const hc_profile *profile = NULL;
     *out = (hc_issuing){.sans = NULL};
     hc_protect_memory();
-    int rc = find_profile(a, r, &out->profile, err);
+    int rc = hc_profiles_of(&r->server, &out->profiles, err);
+    if (rc == 0)
+        rc = find_profile(a, &out->profiles, &profile, err);
     if (rc == 0)
         rc = parse_sans(&a->sans, &out->sans, err);
     if (rc == 0)
@@ -88,7 +85,7 @@ int hc_issuing_open(const hc_issue_args *a, const hc_records *r, hc_issuing *out
                                  .registry = r->registry,
                                  .actor = &r->actor,
                                  .ca_passphrase = hc_secret_slice(&out->passphrase),
-                                 .profile = &out->profile,
+                                 .profile = profile,
                                  .sans = out->sans,
                                  .san_count = a->sans.count,
                                  .lifetime_s = (int64_t)a->days * HC_PROFILE_DAY_S,
@@ -98,6 +95,7 @@ int hc_issuing_open(const hc_issue_args *a, const hc_records *r, hc_issuing *out
 
 void hc_issuing_done(hc_issuing *i)
 {
+    hc_profiles_done(&i->profiles);
     hc_free(i->sans);
     hc_secret_done(&i->passphrase);
     *i = (hc_issuing){.sans = NULL};

@@ -22,12 +22,12 @@ typedef struct hc_issue_args {
         .initial_help = "the server's, or the systemd credential handclasp-ca-passphrase",         \
         .help = "The passphrase of the CA's key: the one line of this file."                       \
     }
-#define HC_ISSUE_OPTIONS                                                                           \
+#define HC_ISSUE_OPTIONS(default_profile)                                                          \
     {.name = "profile",                                                                            \
      .type = HC_OPTION_TEXT,                                                                       \
      HC_ISSUE_AT(profile),                                                                         \
      .value = "PROFILE",                                                                           \
-     .initial_help = "client",                                                                     \
+     .initial_help = default_profile,                                                              \
      .help = "What kind of certificate: client, device, server, or one of handclasp.yaml."},       \
         {.name = "san",                                                                            \
          .type = HC_OPTION_LIST,                                                                   \
@@ -49,7 +49,7 @@ typedef struct hc_issue_args {
 
 typedef struct hc_issuing {
     hc_client_plan plan; /* with all but name, callback and `another` */
-    hc_profile profile;
+    hc_profiles profiles;
     hc_san *sans;
     hc_secret passphrase;
 } hc_issuing;
@@ -58,6 +58,9 @@ typedef struct hc_issuing {
 int hc_issuing_open(const hc_issue_args *a, const hc_records *r, hc_issuing *out,
                     hc_err *err) HC_MUST_CHECK;
 void hc_issuing_done(hc_issuing *i);
+
+/* Those of the file that the server's options were read from. */
+int hc_profiles_of(const hc_serve_args *server, hc_profiles *out, hc_err *err) HC_MUST_CHECK;
 
 /* Of a flag, the server's options, or the credential; empty where there is none. */
 int hc_ca_passphrase(const char *flag, const hc_settings *s, hc_secret *out,
