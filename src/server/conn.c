@@ -209,17 +209,30 @@ void hc_conn_drain(hc_conn *c)
 
 /* ---- writing ---- */
 
+/* A response without a length ends with the close_notify: it may have to wait until the client has
+ * taken what is in front of it. */
+static void end_writing(hc_conn *c)
+{
+    bool had_to_wait = c->want_write;
+    c->want_write = hc_tls_close_notify(c->ssl) == HC_TLS_WANT_WRITE;
+    if (c->want_write) {
+        if (!had_to_wait)
+            conn_deadline(c, conn_settings(c)->send_timeout_ms);
+        return;
+    }
+    (void)shutdown(c->fd, SHUT_WR);
+    conn_deadline(c, HC_LIMIT_DRAIN_MS);
+    if (c->peer_ended)
+        conn_enter(c, CONN_CLOSED);
+}
+
 void conn_shut(hc_conn *c)
 {
     if (c->state == CONN_CLOSED || c->state == CONN_LINGER)
         return;
-    hc_tls_close_notify(c->ssl);
-    (void)shutdown(c->fd, SHUT_WR);
     conn_enter(c, CONN_LINGER);
     c->read_paused = c->want_write = c->read_blocked = c->resting = false;
-    conn_deadline(c, HC_LIMIT_DRAIN_MS);
-    if (c->peer_ended)
-        conn_enter(c, CONN_CLOSED);
+    end_writing(c);
 }
 
 static bool talks_http(const hc_conn *c)
@@ -281,11 +294,23 @@ static void linger_read(hc_conn *c)
             return;
         if (n > 0)
             c->drained_bytes += (uint64_t)n;
+        if (n == 0 && c->want_write) { /* says no more, and may still read */
+            c->peer_ended = true;
+            return;
+        }
         if (n <= 0 || c->drained_bytes > HC_LIMIT_DRAIN_BYTES) {
             conn_enter(c, CONN_CLOSED);
             return;
         }
     }
+}
+
+static void linger(hc_conn *c, int events)
+{
+    if (c->want_write && (events & UV_WRITABLE))
+        end_writing(c);
+    if (c->state == CONN_LINGER && (events & (UV_READABLE | UV_DISCONNECT)))
+        linger_read(c);
 }
 
 static void read_requests(hc_conn *c)
@@ -455,7 +480,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     if (c->state == CONN_HANDSHAKE)
         conn_handshake(c);
     else if (c->state == CONN_LINGER)
-        linger_read(c);
+        linger(c, events);
     /* Also when only writing became possible: a handshake that ends with a write may have read
      * ahead. */
     if (talks_http(c) &&

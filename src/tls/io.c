@@ -239,13 +239,15 @@ hc_tls_result hc_tls_write(SSL *ssl, hc_slice octets, size_t *done, hc_err *err)
     return rc == 1 ? HC_TLS_DONE : outcome(ssl, rc, errno_value, &ignored, err);
 }
 
-void hc_tls_close_notify(SSL *ssl)
+hc_tls_result hc_tls_close_notify(SSL *ssl)
 {
     /* After a fatal error, and before the handshake is complete, there is no one to notify: the
      * state machine is then "in init". */
-    if (SSL_in_init(ssl) || (SSL_get_shutdown(ssl) & SSL_SENT_SHUTDOWN))
-        return;
+    if (SSL_in_init(ssl))
+        return HC_TLS_DONE;
     begin();
-    (void)SSL_shutdown(ssl);
+    int rc = SSL_shutdown(ssl);
+    bool full = rc < 0 && SSL_get_error(ssl, rc) == SSL_ERROR_WANT_WRITE;
     ERR_clear_error();
+    return full ? HC_TLS_WANT_WRITE : HC_TLS_DONE;
 }

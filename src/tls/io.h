@@ -40,7 +40,8 @@ hc_tls_result hc_tls_read(SSL *ssl, uint8_t *into, size_t room, size_t *done, hc
 /* May take a part of `octets`. After HC_TLS_WANT_… call again with the same octets, at the same or
  * another address, and as many or more of them. */
 hc_tls_result hc_tls_write(SSL *ssl, hc_slice octets, size_t *done, hc_err *err);
-/* Sends close_notify once; does not wait for the peer's. */
-void hc_tls_close_notify(SSL *ssl);
+/* Sends close_notify; does not wait for the peer's. HC_TLS_WANT_WRITE: the socket is full, call
+ * again; else HC_TLS_DONE, also where there is nobody left to tell. */
+hc_tls_result hc_tls_close_notify(SSL *ssl);
 
 #endif

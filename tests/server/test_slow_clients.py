@@ -192,3 +192,21 @@ def test_stalled_handshakes_delay_no_other_connection(server):
             with pytest.raises(BlockingIOError):
                 plain.recv(1)
         assert not [line for line in running.log() if "handshake timed out" in line]
+
+
+def test_end_of_a_response_is_told_apart_from_a_cut_however_full_the_socket_is(server):
+    """Without a length the close_notify is the end; it finds no room where the last octets took all of it."""
+    with server(APP, bind="unix:socket") as running:
+        context = running.ssl_context()
+        for n in range(60):
+            size = 400_000 + n * 4999
+            with socket.socket(socket.AF_UNIX) as plain:
+                plain.settimeout(20)
+                plain.connect(running.path)
+                with context.wrap_socket(plain, server_hostname="localhost", suppress_ragged_eofs=False) as tls:
+                    tls.sendall(request(f"/read?{size}", version="1.0"))
+                    running.wait_for("done with /read", count=n + 1)
+                    got = 0
+                    while octets := tls.recv(65536):  # SSLEOFError where it is cut
+                        got += len(octets)
+                    assert got > size

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -98,7 +99,7 @@ static void writing_to_a_dead_socket_is_closed(void **state)
     (void)close(p.relay[0]);
     assert_int_equal(hc_tls_write(p.server, S("into the void"), &done, &p.err), HC_TLS_CLOSED);
     assert_int_equal(p.err.code, HC_ECLOSED);
-    hc_tls_close_notify(p.server);
+    assert_int_equal(hc_tls_close_notify(p.server), HC_TLS_DONE);
     p.relay[0] = dup(p.relay[1]);
     peer_close(&p);
     SSL_CTX_free(client);
@@ -189,7 +190,23 @@ static void what_stays_inside_the_library_is_announced(void **state)
     peer_server_done(&s);
 }
 
-static void close_notify_is_sent_once(void **state)
+static void fill(int fd)
+{
+    static const uint8_t octets[4096];
+    while (send(fd, octets, sizeof(octets), MSG_DONTWAIT) > 0)
+        ;
+    assert_int_equal(errno, EAGAIN);
+}
+
+static void drain(int fd)
+{
+    uint8_t octets[4096];
+    while (recv(fd, octets, sizeof(octets), MSG_DONTWAIT) > 0)
+        ;
+    assert_int_equal(errno, EAGAIN);
+}
+
+static void close_notify_waits_for_room_and_is_sent_once(void **state)
 {
     (void)state;
     hc_tls_config config = peer_config(&pki);
@@ -199,11 +216,15 @@ static void close_notify_is_sent_once(void **state)
     peer_pair p;
     uint8_t octets[256];
     peer_open(&p, &s, client);
-    hc_tls_close_notify(p.server); /* before the handshake there is nothing to end */
+    /* before the handshake there is nothing to end */
+    assert_int_equal(hc_tls_close_notify(p.server), HC_TLS_DONE);
     peer_handshake(&p);
     assert_done(&p, "close");
-    hc_tls_close_notify(p.server);
-    hc_tls_close_notify(p.server);
+    fill(SSL_get_fd(p.server));
+    assert_int_equal(hc_tls_close_notify(p.server), HC_TLS_WANT_WRITE);
+    drain(p.relay[0]);
+    assert_int_equal(hc_tls_close_notify(p.server), HC_TLS_DONE);
+    assert_int_equal(hc_tls_close_notify(p.server), HC_TLS_DONE);
     ssize_t size = read(p.relay[0], octets, sizeof(octets));
     assert_true(size > 5);
     assert_int_equal(size, 5 + (octets[3] << 8 | octets[4]));
@@ -223,7 +244,7 @@ int main(void)
         cmocka_unit_test(writing_to_a_dead_socket_is_closed),
         cmocka_unit_test(a_full_socket_makes_a_writer_wait_and_loses_nothing),
         cmocka_unit_test(what_stays_inside_the_library_is_announced),
-        cmocka_unit_test(close_notify_is_sent_once),
+        cmocka_unit_test(close_notify_waits_for_room_and_is_sent_once),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
