@@ -82,7 +82,8 @@ int hc_out_file(const char *path, hc_slice bytes, hc_out_mode mode, bool secret,
 {
     char temporary[PATH_BYTES];
     bool same = false;
-    int size = snprintf(temporary, sizeof(temporary), "%s.tmp", path);
+    /* One of its own, so that no other process's half of a file comes to be FILE. */
+    int size = snprintf(temporary, sizeof(temporary), "%s.%ld.tmp", path, (long)getpid());
     if (size < 0 || (size_t)size >= sizeof(temporary))
         return hc_err_set(err, HC_EINVAL, "%.100s...: the name is too long", path);
     int rc = look(path, bytes, mode, &same, err);

@@ -467,6 +467,13 @@ def test_a_list_is_good_for_as_long_as_was_asked(authority):
     assert (lambda c: c.next_update_utc - c.last_update_utc)(authority.crl()) == datetime.timedelta(days=2)
 
 
+def test_a_list_that_another_process_is_writing_is_left_to_it(authority, tmp_path):
+    (tmp_path / "a.crl.tmp").write_text("half of it")
+    authority.ca("crl", "--out", tmp_path / "a.crl")
+    assert (tmp_path / "a.crl.tmp").read_text() == "half of it"
+    assert sorted(path.name for path in tmp_path.glob("a.crl*")) == ["a.crl", "a.crl.tmp"]
+
+
 def test_without_out_the_list_lies_where_the_server_looks(authority):
     authority.ca("crl")
     (path,) = (authority.state / "crl").iterdir()
