@@ -87,7 +87,7 @@ _REPORTED = "handclasp.flask.reported"
 
 _NOTHING_IN_FRONT = (
     "nothing in front of this application hands over client certificates: "
-    "run it with `handclasp serve`"
+    "run it with `handclasp serve`, or let ForwardedClientCertificate be outside of it"
 )
 
 

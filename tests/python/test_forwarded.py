@@ -23,7 +23,7 @@ from flask import Flask, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from handclasp import forwarded
-from handclasp.flask import client_required, current_certificate
+from handclasp.flask import Handclasp, client_required, current_certificate
 from handclasp.forwarded import ForwardedClientCertificate
 
 NOW = datetime.datetime.now(datetime.UTC)
@@ -240,6 +240,28 @@ def test_the_connection_itself_says_who_the_peer_is(behind: Any, app: Flask, ca:
 def test_what_says_who_the_peer_is_cannot_be_made_by_a_header(behind: Any, ca: Ca, name: str) -> None:
     headers = {"X-SSL-Client-Cert": escaped(ca.issue("alice")), name: "127.0.0.1"}
     assert behind().get("/guarded", headers=headers, environ_base={"REMOTE_ADDR": "192.0.2.7"}).status_code == 403
+
+
+@pytest.mark.parametrize("outside", [True, False])
+def test_a_verify_function_is_asked_where_the_certificate_is_known(ca: Ca, outside: bool) -> None:
+    app = Flask(__name__)
+    app.add_url_rule("/", view_func=lambda: "in")
+    handclasp, asked = Handclasp(), []
+    handclasp.verify_client(lambda attempt: asked.append(attempt.verdict) is None)
+
+    def wrap() -> None:
+        app.wsgi_app = ForwardedClientCertificate(  # type: ignore[method-assign]
+            app.wsgi_app, form="nginx", trusted=["127.0.0.1"], registry="none", ca_certs=ca_path(ca)
+        )
+
+    for step in (lambda: handclasp.init_app(app), wrap) if outside else (wrap, lambda: handclasp.init_app(app)):
+        step()
+    headers = {"X-SSL-Client-Cert": escaped(ca.issue("alice"))}
+    answers = [app.test_client().get("/", headers=headers) for _ in range(2)]
+    assert [one.status_code for one in answers] == [200 if outside else 403] * 2
+    assert asked == (["ok"] * 2 if outside else [])
+    if not outside:
+        assert "ForwardedClientCertificate" in answers[0].text
 
 
 def test_an_inner_one_decides_for_itself(behind: Any, app: Flask, ca: Ca) -> None:
