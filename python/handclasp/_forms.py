@@ -201,7 +201,9 @@ class Form:
     def renamed(self, certificate: str | None, verify: str | None, chain: str | None) -> Form:
         form = self
         if certificate is not None:
-            form = replace(form, certificate=((certificate, self.certificate[0][1]),))
+            own = {name.lower(): reader for name, reader in self.certificate}
+            reader = own.get(certificate.lower(), self.certificate[0][1])
+            form = replace(form, certificate=((certificate, reader),))
         if verify is not None:
             form = replace(form, verify=verify)
         if chain is not None:

@@ -104,7 +104,7 @@ def _in_environ(header: str) -> str:
 def _checked(names: tuple[str, ...]) -> tuple[str, ...]:
     """The names of a form's headers: one that no request can have would be a certificate that is never found."""
     for name in names:
-        if not isinstance(name, str) or not _HEADER.fullmatch(name):
+        if not _HEADER.fullmatch(name):
             raise ValueError(f"header: {name!r} is no header's name")
     if len(set(map(_in_environ, names))) < len(names):
         raise ValueError(f"header: two of {', '.join(names)} are one header")
@@ -392,7 +392,8 @@ class ForwardedClientCertificate:
         client_cert: "request": whatever comes, the application decides, by @client_required or
             `handclasp.verdict`. "optional": a certificate that is refused is answered 403.
             "required": so is none at all.
-        header, verify_header, chain_header: other names of the form's headers.
+        header, verify_header, chain_header: other names of the form's headers. `header` is the only one that is
+            then read for a certificate, also where the form has two.
 
     Raises:
         ValueError: an argument, or what a file holds, is not what it should be.
@@ -423,11 +424,16 @@ class ForwardedClientCertificate:
         if client_cert not in ("request", "optional", "required"):
             raise ValueError(f"client_cert: {client_cert!r} is no mode")
         self.app = app
+        for name in (header, verify_header, chain_header):
+            if name is not None and not isinstance(name, str):
+                raise TypeError(f"header: {name!r} is no text")
         self._form: Form = FORMS[form].renamed(header, verify_header, chain_header)
         self._names = [_in_environ(name) for name in _checked(self._form.headers())]
         self._innocent = {"wsgi.input"}  # names that were looked at before
         self._suspicious = (*_SUSPICIOUS, *map(_plain, self._names))
         self._trusted = _Trusted(trusted)
+        if self._trusted.variables and not self._form.variables:
+            raise ValueError(f"trusted: form {form!r} has no variables, headers alone")
         self._mode = client_cert
         folder = os.fspath(state) if state is not None else None
         given = _as_list(ca_certs)

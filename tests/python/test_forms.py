@@ -210,3 +210,10 @@ def test_names_can_be_changed() -> None:
     form = FORMS["nginx"].renamed("X-SSL-CERT", None, None)
     assert form.read({"X-SSL-CERT": escaped(LEAF)}.get) == Handed(LEAF)
     assert form.headers() == ("X-SSL-CERT", "X-SSL-Client-Verify")
+
+
+def test_the_one_of_two_headers_that_is_named_is_read_as_ever_and_the_other_not_at_all() -> None:
+    form = FORMS["aws-alb"].renamed("x-amzn-mtls-clientcert", None, None)
+    headers = {"x-amzn-mtls-clientcert": alb(LEAF) + alb(OTHER), "X-Amzn-Mtls-Clientcert-Leaf": alb(OTHER)}
+    assert form.read(headers.get) == Handed(LEAF, (OTHER,))
+    assert form.read({"X-Amzn-Mtls-Clientcert-Leaf": alb(OTHER)}.get) is None

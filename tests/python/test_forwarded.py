@@ -503,6 +503,8 @@ def test_a_revocation_list_is_obeyed_and_read_anew(behind: Any, app: Flask, ca: 
         {"state": "/nowhere", "registry": None},
         {"state": "/nowhere", "registry": ""},
         {"form": ["nginx"]},
+        {"form": "haproxy", "trusted": ["variables:"]},
+        {"header": 5},
         {"header": ""},
         {"header": "X SSL Client Cert"},
         {"header": "X-SSL-Client-Cert\n"},
@@ -513,7 +515,7 @@ def test_a_revocation_list_is_obeyed_and_read_anew(behind: Any, app: Flask, ca: 
 def test_a_wrong_argument_is_an_error_at_start(behind: Any, wrong: dict[str, Any]) -> None:
     with pytest.raises((ValueError, TypeError)) as problem:
         behind(**wrong)
-    name = min(wrong) if "state" not in wrong else "registry"  # the line says which
+    name = max(wrong) if "state" not in wrong else "registry"  # the line says which
     assert name.removeprefix("verify_") in str(problem.value) and "\n" not in str(problem.value)
 
 
