@@ -111,6 +111,20 @@ static json_t *json_status(const hc_client_row *row)
                : json_pack("{s:s}", "status", name);
 }
 
+/* The row, and what `told` tells of it before and after. */
+static int set_row(hc_registry *r, const hc_actor *a, const hc_client_row *was,
+                   const hc_client_row *now, const char *action,
+                   json_t *(*told)(const hc_client_row *), hc_err *err)
+{
+    int rc = r->engine->client_set(r, now, err);
+    if (rc)
+        return rc;
+    return hc_change_write_audit(
+        r, a,
+        &(hc_change_audit){.action = action, .client = was, .was = told(was), .now = told(now)},
+        err);
+}
+
 static int set_status(hc_registry *r, const hc_actor *a, const hc_client_row *was,
                       hc_client_status status, hc_slice reason, hc_err *err)
 {
@@ -124,15 +138,7 @@ static int set_status(hc_registry *r, const hc_actor *a, const hc_client_row *wa
     now.status = status;
     now.status_s = same ? was->status_s : hc_change_now_s(a);
     now.reason = reason;
-    int rc = r->engine->client_set(r, &now, err);
-    if (rc)
-        return rc;
-    return hc_change_write_audit(r, a,
-                                 &(hc_change_audit){.action = "client.status",
-                                                    .client = was,
-                                                    .was = json_status(was),
-                                                    .now = json_status(&now)},
-                                 err);
+    return set_row(r, a, was, &now, "client.status", json_status, err);
 }
 
 int hc_change_client_status(hc_registry *r, const hc_actor *a, int64_t client_id,
@@ -155,25 +161,9 @@ int hc_change_client_status(hc_registry *r, const hc_actor *a, int64_t client_id
     return rc;
 }
 
-static int set_roles(hc_registry *r, const hc_actor *a, const hc_client_row *was, hc_slice roles,
-                     hc_err *err)
+static json_t *json_roles(const hc_client_row *row)
 {
-    if (hc_slice_equal(was->roles, roles))
-        return 0;
-    hc_client_row now = *was;
-    now.roles = roles;
-    int rc = r->engine->client_set(r, &now, err);
-    if (rc)
-        return rc;
-    return hc_change_write_audit(
-        r, a,
-        &(hc_change_audit){
-            .action = "client.roles",
-            .client = was,
-            .was = json_pack("{s:o}", "roles", hc_change_json_roles(was->roles)),
-            .now = json_pack("{s:o}", "roles", hc_change_json_roles(roles)),
-        },
-        err);
+    return json_pack("{s:o}", "roles", hc_change_json_roles(row->roles));
 }
 
 int hc_change_client_roles(hc_registry *r, const hc_actor *a, int64_t client_id, hc_slice roles,
@@ -185,32 +175,18 @@ int hc_change_client_roles(hc_registry *r, const hc_actor *a, int64_t client_id,
     int rc = hc_change_roles(roles, &words, err);
     if (rc == 0)
         rc = hc_change_load_client(r, client_id, &arena, &row, err);
-    if (rc == 0)
-        rc = set_roles(r, a, &row, hc_buf_slice(&words), err);
+    hc_client_row now = row;
+    now.roles = hc_buf_slice(&words);
+    if (rc == 0 && !hc_slice_equal(row.roles, now.roles))
+        rc = set_row(r, a, &row, &now, "client.roles", json_roles, err);
     hc_buf_done(&words);
     hc_arena_done(&arena);
     return rc;
 }
 
-static int set_attributes(hc_registry *r, const hc_actor *a, const hc_client_row *was,
-                          hc_slice attributes, hc_err *err)
+static json_t *json_attributes_of(const hc_client_row *row)
 {
-    if (hc_slice_equal(was->attributes, attributes))
-        return 0;
-    hc_client_row now = *was;
-    now.attributes = attributes;
-    int rc = r->engine->client_set(r, &now, err);
-    if (rc)
-        return rc;
-    return hc_change_write_audit(
-        r, a,
-        &(hc_change_audit){
-            .action = "client.attributes",
-            .client = was,
-            .was = json_pack("{s:o}", "attributes", json_attributes(was->attributes)),
-            .now = json_pack("{s:o}", "attributes", json_attributes(attributes)),
-        },
-        err);
+    return json_pack("{s:o}", "attributes", json_attributes(row->attributes));
 }
 
 int hc_change_client_attributes(hc_registry *r, const hc_actor *a, int64_t client_id,
@@ -221,8 +197,10 @@ int hc_change_client_attributes(hc_registry *r, const hc_actor *a, int64_t clien
     int rc = hc_attributes_check(attributes, err);
     if (rc == 0)
         rc = hc_change_load_client(r, client_id, &arena, &row, err);
-    if (rc == 0)
-        rc = set_attributes(r, a, &row, attributes, err);
+    hc_client_row now = row;
+    now.attributes = attributes;
+    if (rc == 0 && !hc_slice_equal(row.attributes, attributes))
+        rc = set_row(r, a, &row, &now, "client.attributes", json_attributes_of, err);
     hc_arena_done(&arena);
     return rc;
 }
@@ -255,8 +233,8 @@ static int remove_client(hc_registry *r, const hc_actor *a, const hc_client_row 
     rc = hc_change_told(rc, &why, err);
     if (rc == 0 && x.still_revoked)
         rc = hc_err_set(err, HC_EDENIED,
-                        "%.*s has a revoked certificate that may not have ended: removed, nobody "
-                        "would know that it is revoked",
+                        "%.*s has a revoked certificate that may not have ended: without the "
+                        "record nobody would know that it is revoked; keep it until then",
                         HC_SLICE_ARGS(row->name));
     if (rc == 0)
         rc = r->engine->client_remove(r, row->id, err);
