@@ -2,6 +2,7 @@
 
 #include <openssl/x509v3.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "authority/maker.h"
@@ -120,7 +121,8 @@ static int init_registry(hc_maker *m, const hc_state_plan *plan)
     if (!plan->registry)
         return 0;
     int rc = hc_registry_file(plan->registry, plan->path, &file, m->err);
-    bool found = rc == 0 && access(file, F_OK) == 0;
+    struct stat st;
+    bool found = rc == 0 && stat(file, &st) == 0 && st.st_size > 0;
     if (rc == 0)
         rc = hc_registry_open(&o, &m->registry, m->err);
     if (rc == 0) {

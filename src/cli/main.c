@@ -78,8 +78,9 @@ static const char *spelled_out(const char *word)
 
 int main(int argc, char **argv)
 {
-    /* A reader that goes away shows as a failed write, not as a death. */
+    /* A reader that goes away, or a limit on a file, shows as a failed write, not as a death. */
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN);
     if (argc < 2)
         return hc_program_help();
     const hc_command *c = hc_command_find(spelled_out(argv[1]));

@@ -54,12 +54,14 @@ static int open_registry(hc_registry_options o, hc_registry **out, hc_err *err)
     if (rc != -HC_EBUSY || o.access != HC_REGISTRY_READ)
         return rc;
     o.access = HC_REGISTRY_WRITE;
+    o.wait_ms = 0; /* nobody has such a leftover locked, and who holds a lock was waited for */
     if (hc_registry_open(&o, &writer, &why) != 0 || hc_registry_begin(writer, true, &why) != 0) {
         hc_registry_close(writer);
         return rc;
     }
     hc_registry_close(writer);
     o.access = HC_REGISTRY_READ;
+    o.wait_ms = LOCK_WAIT_MS;
     return open_readable(&o, out, err);
 }
 

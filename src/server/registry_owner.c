@@ -26,6 +26,10 @@ static int change_file(const char *path, uid_t uid, gid_t gid, hc_err *err)
     int rc = 0;
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
         rc = hc_err_set(err, HC_EINVAL, "--registry: %s is no regular file", path);
+    /* Another name may be of a file that is nobody's to give away. */
+    else if (st.st_nlink != 1)
+        rc = hc_err_set(err, HC_EINVAL, "--registry: %s has another name (a hard link): copy it",
+                        path);
     /* Only what differs: a system that gives root few rights may still have it set up so. */
     else if ((st.st_uid != uid || st.st_gid != gid) &&
              fchownat(fd, "", uid, gid, AT_EMPTY_PATH) != 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import sqlite3
 import subprocess
 import time
@@ -394,13 +395,21 @@ def test_removed_only_when_meant_and_the_audit_stays(clients):
     assert "would be refused: not-in-registry" in explained.stdout
 
 
-def test_where_unknown_ones_come_in_a_revoked_one_cannot_be_forgotten(clients):
+@pytest.mark.parametrize("unknown", ["refuse", "admit"])
+def test_a_revoked_certificate_that_is_still_valid_cannot_be_forgotten(clients, unknown):
     with (clients.state / "handclasp.yaml").open("a") as config:
-        config.write("unknown: admit\n")
+        config.write(f"unknown: {unknown}\n")
     clients.do("issue", "bob")
     clients.do("revoke", "alice")
-    assert "it would be let in again" in clients.refuse("remove", "alice", "bob", "--yes")
+    assert "nobody would know that it is revoked; keep it" in clients.refuse("remove", "alice", "bob", "--yes")
     clients.do("remove", "bob", "--yes")
+    clients.sql("UPDATE certificate SET not_after_s = 1")
+    clients.do("remove", "alice", "--yes")
+
+
+def test_the_help_of_remove_says_what_it_refuses(clients):
+    said = " ".join(clients.do("remove", "--help").split())
+    assert "A client with a revoked certificate that is still valid" in said
 
 
 def test_export_writes_the_certificates_that_are_kept(clients):
@@ -489,6 +498,32 @@ def test_a_database_that_is_locked_for_long_is_one_line(clients):
     assert done.stderr.count("\n") == 1
     assert "lock" in done.stderr or "busy" in done.stderr
     assert clients.show("alice")["status"] == "active"
+
+
+def test_who_only_reads_waits_no_longer_for_a_lock(clients):
+    began = time.monotonic()
+    with sqlite3.connect(clients.state / "registry.db", isolation_level=None) as db:
+        db.execute("BEGIN EXCLUSIVE")
+        done = clients.run("list")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert time.monotonic() - began < 15
+
+
+def test_a_limit_on_the_size_of_files_is_one_line(clients):
+    before = clients.names()
+    limit = (resource.RLIMIT_FSIZE, (1024, 1024))
+    for command in (["issue", "bob"], ["role", "alice", "+r"]):
+        done = clients.run(*command, preexec_fn=lambda: resource.setrlimit(*limit))
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert clients.names() == before
+    assert clients.show("alice")["roles"] == []
+
+
+def test_init_says_that_it_made_a_registry_of_an_empty_file(clients):
+    (clients.state / "registry.db").write_bytes(b"")
+    assert "is empty" in clients.run("list").stderr
+    done = clients.program.run("init", "--state", clients.state.name, cwd=clients.state.parent)
+    assert f"made    {clients.state.name}/registry.db\n" in done.stdout
 
 
 def test_a_full_disk_changes_nothing(clients):

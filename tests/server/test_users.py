@@ -427,6 +427,13 @@ def test_the_authority_shares_its_user_with_no_other(with_records, other):
         pass
 
 
+def test_a_registry_that_has_another_name_is_given_to_nobody(with_records, records):
+    os.link(records.path, records.path.with_suffix(".other"))
+    with pytest.raises(pytest.fail.Exception, match="has another name"), with_records():
+        pass
+    assert user_and_mode(records.path) == ("root", 0o600)
+
+
 def test_a_front_user_alone_can_read_the_registry(with_records, records):
     """The authority then is root, and the file stays root's."""
     with with_records(authority_user="root") as server:
