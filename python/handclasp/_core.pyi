@@ -70,6 +70,9 @@ class Crew:
             RuntimeError: the front broke the protocol on a lane.
             OSError: a descriptor failed.
         """
+    def forget(self) -> None:
+        """For a forked child: closes the lanes here alone. What still runs on them has lost its
+        front."""
 
 class DecodedCertificate(TypedDict):
     """Names are lists of RDNs, these lists of (type, OID, value); times are seconds since 1970."""

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Self
 from handclasp._core import Crew, Lane
 from handclasp.certificate import Certificate
 from handclasp.client import Client
-from handclasp.worker import report
+from handclasp.worker import make_crew, report
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -210,7 +210,7 @@ class Server:
             theirs.enter_context(told)
             inherited = [theirs.enter_context(their_end) for _, their_end in pairs]
             self._lanes = [self._lane(our_end) for our_end, _ in pairs]
-            self._crew = Crew(self._lanes)
+            self._crew = make_crew(self._lanes)
             descriptors = [end.fileno() for end in inherited]
             command = [
                 self._binary or find_binary(),

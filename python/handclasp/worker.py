@@ -20,8 +20,9 @@ import socket
 import sys
 import threading
 import traceback
+import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -143,6 +144,25 @@ def report(environ: dict[str, Any], problem: BaseException | str) -> None:
     errors.flush()
 
 
+_crews: weakref.WeakSet[Crew] = weakref.WeakSet()
+
+
+def _forget_crews() -> None:
+    for crew in _crews:
+        crew.forget()
+
+
+# A child with an end of a lane would keep the front waiting for a worker that has died.
+os.register_at_fork(after_in_child=_forget_crews)
+
+
+def make_crew(lanes: Iterable[Lane]) -> Crew:
+    """A crew whose lanes a forked child does not keep."""
+    crew = Crew(lanes)
+    _crews.add(crew)
+    return crew
+
+
 class Lanes:
     """The lanes of one process, and as many threads.
 
@@ -179,7 +199,7 @@ class Lanes:
             )
             for fd in fds
         ]
-        self._crew = Crew(self._lanes)
+        self._crew = make_crew(self._lanes)
 
     def _countdown(self, max_requests: int) -> Callable[[], None]:
         if not hasattr(self, "_count"):

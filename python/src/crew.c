@@ -24,6 +24,7 @@ typedef struct hcp_crew {
     Py_ssize_t open;              /* lanes that have not ended */
     unsigned threads;             /* within serve() */
     unsigned busy;                /* of these within a request */
+    PyObject *weak;
 } hcp_crew;
 
 static hcp_crew *of_lane(const hcp_lane *lane)
@@ -108,10 +109,12 @@ static bool end_turn(hcp_crew *crew, hcp_lane *lane)
     return again;
 }
 
-/* A child that a view has forked has the same epoll set and the same sockets: so a lane is not
- * taken out of the set, and the front is told of its end by more than this close. */
+/* A child that was forked in C has the same epoll set and the same sockets: so a lane is not taken
+ * out of the set, and the front is told of its end by more than this close. */
 static void end_lane(hcp_crew *crew, hcp_lane *lane)
 {
+    if (lane->channel.fd < 0) /* forgotten */
+        return;
     (void)shutdown(lane->channel.fd, SHUT_RDWR);
     (void)close(lane->channel.fd);
     lane->channel.fd = -1;
@@ -203,6 +206,23 @@ static PyObject *crew_serve(PyObject *self, PyObject *ignored)
     Py_RETURN_NONE;
 }
 
+/* The lanes are the parent's, and so are the threads that hold locks. */
+static PyObject *crew_forget(PyObject *self, PyObject *ignored)
+{
+    (void)ignored;
+    hcp_crew *crew = (hcp_crew *)self;
+    for (Py_ssize_t i = 0; i < crew->joined; i++) {
+        hcp_lane *lane = (hcp_lane *)PyTuple_GET_ITEM(crew->lanes, i);
+        if (lane->channel.fd >= 0)
+            (void)close(lane->channel.fd);
+        lane->channel.fd = -1;
+        lane->gone = true;
+        lane->sending = lane->asking = false;
+    }
+    crew->open = 0;
+    Py_RETURN_NONE;
+}
+
 /* ---- the object ---- */
 
 static int watch(hcp_crew *crew, int fd, hcp_lane *lane)
@@ -289,6 +309,8 @@ static void crew_dealloc(PyObject *self)
     hcp_crew *crew = (hcp_crew *)self;
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
+    if (crew->weak)
+        PyObject_ClearWeakRefs(self);
     for (Py_ssize_t i = 0; i < crew->joined; i++) {
         hcp_lane *lane = (hcp_lane *)PyTuple_GET_ITEM(crew->lanes, i);
         lane->crew = NULL;
@@ -309,6 +331,14 @@ static PyMethodDef crew_methods[] = {
     {"serve", crew_serve, METH_NOARGS,
      "Says hello to the front on one lane, then answers requests on all of them until the front "
      "has closed each or stop() was called on it. For as many threads as there are lanes."},
+    {"forget", crew_forget, METH_NOARGS,
+     "For a forked child: closes the lanes here alone. What still runs on them has lost its "
+     "front."},
+    {0},
+};
+
+static PyMemberDef crew_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(hcp_crew, weak), READONLY, NULL},
     {0},
 };
 
@@ -318,6 +348,7 @@ static PyType_Slot crew_slots[] = {
     {Py_tp_dealloc, crew_dealloc},
     {Py_tp_traverse, crew_traverse},
     {Py_tp_methods, crew_methods},
+    {Py_tp_members, crew_members},
     {0, NULL},
 };
 

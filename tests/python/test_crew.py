@@ -18,6 +18,7 @@ from lane_peer import Front, LaneClosed, request_frame
 
 from handclasp._core import Crew, Lane
 from handclasp.client import Client
+from handclasp.worker import make_crew
 
 PLAIN = [("Content-Type", "text/plain")]
 
@@ -442,6 +443,35 @@ def test_a_child_that_a_view_leaves_behind_keeps_no_lane_open(crew):
     finally:
         os.kill(children[0], signal.SIGKILL)
         os.waitpid(children[0], 0)
+
+
+def test_a_forked_child_has_no_lane_and_answers_nothing():
+    """Even one that leaves its view, as sys.exit() does."""
+    child_says, says = os.pipe()
+
+    def app(environ, start_response):
+        child = os.fork()
+        if child == 0:
+            os.write(says, repr([lane.fileno() for lane in served.lanes]).encode())
+            sys.exit()
+        os.waitpid(child, 0)
+        return echo(environ, start_response)
+
+    served = Served(app, lanes=2, threads=0)
+    served.crew = None
+    crew = make_crew(served.lanes)
+    thread = threading.Thread(target=crew.serve)
+    thread.start()
+    front = served.fronts[0]
+    front.hello()
+    assert front.ask(target="/parent").body == b"/parent"
+    assert os.read(child_says, 100) == b"[-1, -1]"
+    assert front.ask(target="/again").body == b"/again"
+    served.end()
+    thread.join(10)
+    assert not thread.is_alive()
+    os.close(child_says)
+    os.close(says)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])

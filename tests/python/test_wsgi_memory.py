@@ -90,9 +90,7 @@ def test_thousands_of_requests_leave_nothing_behind(serve):
         front.ask()
         gc.collect()
         assert sys.getallocatedblocks() - blocks < 180  # a leak by one path would be 200 or more
-        assert all(
-            sys.getrefcount(c) - before < 20 for c, before in zip(counted, references, strict=True)
-        )
+        assert all(sys.getrefcount(c) - before < 20 for c, before in zip(counted, references, strict=True))
 
 
 def test_a_lane_is_freed_with_all_it_held():
