@@ -396,3 +396,37 @@ def test_valgrind_finds_nothing_in_the_door(tmp_path: Path) -> None:
         timeout=600,
     )
     assert done.returncode == 0, (tmp_path / "log").read_text()
+
+
+def test_an_allocation_that_fails_is_an_error_and_changes_no_answer(
+    ca: Ca, alice: x509.Certificate, records: Records
+) -> None:
+    capi = pytest.importorskip("_testcapi")
+    leaf, chain, cas = der(alice), (der(ca.cert),), [("ca.pem", pem(ca.cert))]
+    kept, folder = door_of(ca, records), str(records.path.parent)
+
+    def said(answer: _door.Answer) -> tuple[object, ...]:
+        return answer[:5] + answer[6:]  # a day may end
+
+    def use() -> list[tuple[object, ...]]:
+        door = _door.Door(cas, [], registry="sqlite:registry.db", base=folder)
+        answers: list[tuple[object, ...]] = []
+        for one in (door, kept):
+            caller = one.caller(leaf, chain)
+            answers += [said(one.check(caller)), said(one.check(caller))]
+        door.close()
+        return answers
+
+    expected, failed = use(), 0
+    for nth in range(1, 150):
+        answers = None
+        capi.set_nomemory(nth, nth + 1)
+        try:
+            answers = use()
+        except MemoryError:
+            failed += 1
+        finally:
+            capi.remove_mem_hooks()
+        assert answers in (None, expected)
+        assert said(kept.check(kept.caller(leaf, ()))) == expected[-1]
+    assert 20 < failed < 149
