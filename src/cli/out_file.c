@@ -5,6 +5,7 @@
 #include <libgen.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -68,32 +69,54 @@ static int look(const char *path, hc_slice bytes, hc_out_mode mode, bool *same, 
                               path);
 }
 
-static int write_temporary(const char *temporary, hc_slice bytes, bool secret)
+static bool is_at(int fd, const char *path)
 {
-    (void)unlink(temporary); /* of a process that was killed */
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, secret ? 0600 : 0644);
-    if (fd < 0)
-        return -1;
-    int rc = write_all(fd, bytes);
-    return close(fd) == 0 ? rc : -1;
+    struct stat open_one, there;
+    return fstat(fd, &open_one) == 0 && lstat(path, &there) == 0 &&
+           open_one.st_ino == there.st_ino && open_one.st_dev == there.st_dev;
+}
+
+/* Empty, new and locked; -1: errno. Who writes the same FILE at this moment is waited for; what a
+ * process that was killed has left, and no longer holds, is removed. */
+static int open_temporary(const char *temporary, bool secret)
+{
+    for (;;) {
+        int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, secret ? 0600 : 0644);
+        bool made = fd >= 0;
+        if (!made && errno == EEXIST)
+            fd = open(temporary, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        if (fd < 0 && errno == ENOENT && !made)
+            continue; /* renamed in between */
+        if (fd < 0)
+            return -1;
+        bool there = flock(fd, LOCK_EX) == 0 && is_at(fd, temporary);
+        if (there && made)
+            return fd;
+        if (there)
+            (void)unlink(temporary);
+        (void)close(fd);
+    }
 }
 
 int hc_out_file(const char *path, hc_slice bytes, hc_out_mode mode, bool secret, hc_err *err)
 {
     char temporary[PATH_BYTES];
     bool same = false;
-    /* One of its own, so that no other process's half of a file comes to be FILE. */
-    int size = snprintf(temporary, sizeof(temporary), "%s.%ld.tmp", path, (long)getpid());
+    int size = snprintf(temporary, sizeof(temporary), "%s.tmp", path);
     if (size < 0 || (size_t)size >= sizeof(temporary))
         return hc_err_set(err, HC_EINVAL, "%.100s...: the name is too long", path);
     int rc = look(path, bytes, mode, &same, err);
     if (rc != 0 || same)
         return rc;
-    if (write_temporary(temporary, bytes, secret) != 0 || rename(temporary, path) != 0) {
+    int fd = open_temporary(temporary, secret);
+    if (fd < 0)
+        return failed(path, err);
+    if (write_all(fd, bytes) != 0 || rename(temporary, path) != 0) {
         rc = failed(path, err);
         (void)unlink(temporary);
-        return rc;
+    } else {
+        sync_folder(path);
     }
-    sync_folder(path);
-    return 0;
+    (void)close(fd);
+    return rc;
 }

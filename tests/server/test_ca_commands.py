@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import fcntl
 import json
 import os
 import random
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import eventually
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -55,6 +57,10 @@ class Authority(Clients):
 
 def name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def waiting_for_locks() -> str:
+    return "".join(line for line in Path("/proc/locks").read_text().splitlines(True) if "->" in line)
 
 
 def request_for(path: Path, key=None, *, subject: str = "somebody", extensions=()) -> Path:
@@ -467,11 +473,25 @@ def test_a_list_is_good_for_as_long_as_was_asked(authority):
     assert (lambda c: c.next_update_utc - c.last_update_utc)(authority.crl()) == datetime.timedelta(days=2)
 
 
-def test_a_list_that_another_process_is_writing_is_left_to_it(authority, tmp_path):
+def test_two_who_write_one_list_do_it_one_after_the_other(authority, program, tmp_path):
+    line = ["ca", "crl", "--state", authority.state, "--out", tmp_path / "a.crl"]
+    with open(tmp_path / "a.crl.tmp", "wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with subprocess.Popen([program.binary, *line], env=program.environment()) as running:
+            eventually(lambda: f" {running.pid} " in waiting_for_locks(), "it waits")
+            other.write(b"of the other")
+            other.flush()
+            os.rename(tmp_path / "a.crl.tmp", tmp_path / "a.crl")
+            fcntl.flock(other, fcntl.LOCK_UN)
+            assert running.wait(timeout=30) == 0
+    assert number_of(x509.load_der_x509_crl((tmp_path / "a.crl").read_bytes())) > 0
+    assert [path.name for path in tmp_path.glob("a.crl*")] == ["a.crl"]
+
+
+def test_what_a_killed_process_left_of_a_list_is_removed(authority, tmp_path):
     (tmp_path / "a.crl.tmp").write_text("half of it")
     authority.ca("crl", "--out", tmp_path / "a.crl")
-    assert (tmp_path / "a.crl.tmp").read_text() == "half of it"
-    assert sorted(path.name for path in tmp_path.glob("a.crl*")) == ["a.crl", "a.crl.tmp"]
+    assert [path.name for path in tmp_path.glob("a.crl*")] == ["a.crl"]
 
 
 def test_without_out_the_list_lies_where_the_server_looks(authority):
