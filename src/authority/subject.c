@@ -110,12 +110,23 @@ static int check_characters(hc_slice value, hc_err *err)
     return 0;
 }
 
+static bool is_capitals(hc_slice text)
+{
+    for (size_t i = 0; i < text.size; i++)
+        if (text.at[i] < 'A' || text.at[i] > 'Z')
+            return false;
+    return true;
+}
+
 /* `at` 0: RFC 4514 writes the last of a certificate's attributes first. */
 static int add_attribute(X509_NAME *subject, const attribute *a, hc_err *err)
 {
     int rc = check_characters(hc_buf_slice(&a->value), err);
     if (rc != 0)
         return rc;
+    /* X.520: a code of ISO 3166-1, which is in capitals. */
+    if (a->nid == NID_countryName && !is_capitals(hc_buf_slice(&a->value)))
+        return bad(err, "C has capital letters, such as DE");
     if (X509_NAME_add_entry_by_NID(subject, a->nid, MBSTRING_UTF8, a->value.at, (int)a->value.size,
                                    0, 0) == 1)
         return 0;

@@ -44,10 +44,11 @@ static bool made_of(hc_slice text, const char *others)
     return true;
 }
 
+/* RFC 5280 section 4.2.1.6 wants the preferred name syntax, which has no '_'. */
 static bool is_label(hc_slice label)
 {
     return label.size > 0 && label.size <= 63 && label.at[0] != '-' &&
-           label.at[label.size - 1] != '-' && made_of(label, "-_");
+           label.at[label.size - 1] != '-' && made_of(label, "-");
 }
 
 /* What looks like an IPv4 address and is none is no name either. */
@@ -121,7 +122,7 @@ static bool is_uri_text(hc_slice text)
     return true;
 }
 
-/* [userinfo@]host[:port], a DNS name or an address (RFC 5280 section 4.2.1.6). */
+/* [userinfo@]host[:port], a fully qualified DNS name or an address (RFC 5280 section 4.2.1.6). */
 static bool is_authority(hc_slice authority)
 {
     char host[256];
@@ -140,7 +141,9 @@ static bool is_authority(hc_slice authority)
     memcpy(host, name.at, name.size);
     host[name.size] = '\0';
     size_t size = hc_san_address(host, octets);
-    return literal ? size == 16 : size == 4 || (name.at[0] != '*' && hc_san_is_dns(name));
+    return literal ? size == 16
+                   : size == 4 ||
+                         (name.at[0] != '*' && hc_slice_find(name, '.') > 0 && hc_san_is_dns(name));
 }
 
 /* SPIFFE ID, sections 2.1 to 2.3: trust domain in lower case, no port, user, query or fragment; a
@@ -196,7 +199,7 @@ static const char *wrong_uri(hc_slice uri)
         size++;
     return is_authority(before(rest, size))
                ? NULL
-               : "the host of a URI is a DNS name or an IP address (RFC 5280 section 4.2.1.6)";
+               : "the host of a URI is a full DNS name or an IP address (RFC 5280 section 4.2.1.6)";
 }
 
 static const char *wrong(const hc_san *san)

@@ -102,7 +102,9 @@ static void lengths_and_characters_are_those_of_the_standard(void **state)
     bad("CN=x{name}", letters, "CN is too long");
     bad("CN={name}, C=DEU", "a", "C is too long");
     bad("CN={name}, C=D", "a", "C is too short");
-    bad("CN={name}, C=\xc3\xbc\xc3\xbc", "a", "characters");
+    bad("CN={name}, C=\xc3\xbc\xc3\xbc", "a", "capital");
+    bad("CN={name}, C=de", "a", "capital");
+    bad("CN={name}, serialNumber=\xc3\xbc", "a", "characters");
     char long_template[300] = "CN={name}, O=";
     memset(long_template + 13, 'o', 250);
     bad(long_template, "a", "at most 256");
