@@ -16,6 +16,7 @@ import subprocess
 import sys
 import sysconfig
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -184,8 +185,9 @@ class Server:
                 self._front.kill()
                 self._front.wait()
                 raise
-        for thread in self._running:
-            thread.join(1)
+        deadline = time.monotonic() + 1
+        for thread in self._running:  # where a view hangs, all of them wait for its lane
+            thread.join(max(0.0, deadline - time.monotonic()))
         self._running.clear()
         self._close_lanes()
 
@@ -242,7 +244,8 @@ class Server:
 
     def _close_lanes(self) -> None:
         for lane in self._lanes:
-            lane.close()
+            with contextlib.suppress(RuntimeError):  # a view hangs: its thread will close the lane
+                lane.close()
         self._lanes.clear()
 
     def _wait_listening(self) -> None:

@@ -269,6 +269,37 @@ def test_the_front_ends_with_the_block(app: Flask, handclasp_state: Path) -> Non
         socket.create_connection(("127.0.0.1", port))
 
 
+def test_stop_does_not_wait_for_a_view_that_hangs(app: Flask, handclasp_state: Path) -> None:
+    within, go_on = threading.Event(), threading.Event()
+
+    @app.get("/hang")
+    def hang() -> str:
+        within.set()
+        go_on.wait(30)
+        return ""
+
+    server = Server(app, port=0, threads=6, options={"state": handclasp_state})
+    server.start()
+    threads = list(server._running)
+    live = LiveServer(server.url.replace("127.0.0.1", "localhost"), handclasp_state)
+
+    def ask() -> None:
+        with contextlib.suppress(http.client.HTTPException, OSError):
+            live.client("alice").get("/hang")
+
+    with contextlib.closing(live):
+        asking = threading.Thread(target=ask)
+        asking.start()
+        assert within.wait(10)
+        began = time.monotonic()
+        server.stop(grace_s=0.1)
+        assert time.monotonic() - began < 4  # one second for all threads, not for each
+        go_on.set()
+        for thread in [*threads, asking]:
+            thread.join(10)
+            assert not thread.is_alive()
+
+
 def test_a_front_that_cannot_start_is_an_error(
     app: Flask, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
