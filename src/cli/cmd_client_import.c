@@ -248,7 +248,9 @@ static int add_serial(import *m, const hc_csv_row *row, const hc_csv_columns *c,
     hc_serial serial;
     int64_t client, id;
     if (row->count == 1)
-        return hc_err_set(err, HC_EFORMAT, "a single field: fields are separated by commas");
+        return hc_err_set(err, HC_EFORMAT,
+                          "neither a certificate nor a row of CSV, whose fields are separated by "
+                          "commas");
     int rc = hc_csv_serial(field(row, c->serial), c->serials ? c->serials : m->args->serials,
                            &serial, err);
     if (rc == 0)
