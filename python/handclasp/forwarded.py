@@ -84,6 +84,7 @@ _REMEMBERED = 4096
 _REMEMBERED_CHARACTERS = 32 << 20
 _STRANGERS_REMEMBERED = 256
 _LOOK_AGAIN_S = 1.0
+_OLD_CAS = 64  # HC_LIMIT_OLD_CAS
 _MAX_AGE_S = (1, 86400)  # as --registry-max-age
 #: Verdicts about a certificate that a CA of ours signed.
 _OF_OUR_CAS = frozenset(
@@ -328,9 +329,9 @@ def _registry_of_state(state: str) -> str:
 
 
 def _cas_of_state(state: str) -> list[str]:
-    folder = Path(state, "ca")
-    older = sorted(str(path) for path in folder.glob("old-*.pem"))
-    return [str(folder / "ca.pem"), *older]
+    """Asked for by name, as the server does: who may enter the folder need not be able to list it."""
+    older = [os.path.join(state, "ca", f"old-{n}.pem") for n in range(1, _OLD_CAS + 1)]
+    return [os.path.join(state, "ca", "ca.pem"), *filter(os.path.exists, older)]
 
 
 def _resolve(state: str | None, ca_certs: list[str], crl: list[str], registry: str | None) -> _Paths:

@@ -9,7 +9,7 @@ import os
 import socket
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -537,3 +537,39 @@ def test_each_process_asks_for_itself_after_a_fork(behind: Any, ca: Ca) -> None:
         ok = client.get("/guarded", headers=headers).status_code == 200
         os._exit(0 if ok else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def in_a_child_of_another_user(ask: Callable[[], bool]) -> bool:
+    child = os.fork()
+    if child == 0:
+        ok = False
+        with contextlib.suppress(BaseException):
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+            ok = ask()
+        os._exit(0 if ok else 1)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def test_a_replaced_ca_is_found_by_who_may_not_list_its_folder(app: Flask, ca: Ca) -> None:
+    """As the guide has it: 711 for the folders."""
+    alice, inner = ca.issue("alice"), app.wsgi_app
+    with tempfile.TemporaryDirectory() as name:
+        state, cas = Path(name), Path(name, "ca")
+        cas.mkdir()
+        (cas / "ca.pem").write_text(pem(Ca("Next CA").cert))
+        (cas / "old-1.pem").write_text(pem(ca.cert))
+        (state / "handclasp.yaml").write_text("registry: none\n")
+        state.chmod(0o711)
+        cas.chmod(0o311)
+
+        def ask() -> bool:
+            app.wsgi_app = ForwardedClientCertificate(  # type: ignore[method-assign]
+                inner, form="nginx", trusted=["127.0.0.1"], state=state
+            )
+            return app.test_client().get("/guarded", headers={"X-SSL-Client-Cert": escaped(alice)}).status_code == 200
+
+        assert in_a_child_of_another_user(ask)
+        cas.chmod(0o700)
