@@ -165,6 +165,11 @@ int hc_ca_request(const hc_keystore *k, hc_key_type type, const char *name, hc_s
         rc = check_passphrase(k, passphrase, err);
     if (rc == 0)
         rc = ensure_key(k, "ca/request.key", type, passphrase, &key, err);
+    if (rc == 0 && !hc_key_is(key, type))
+        rc = hc_err_set(err, HC_EEXIST,
+                        "%s/ca/request.key is there, of another request, and is no %s key: remove "
+                        "it, or ask for its kind",
+                        k->path, hc_key_type_name(type));
     if (rc == 0)
         rc = hc_csr_make(key, name, &req, err);
     if (rc == 0)

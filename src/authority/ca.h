@@ -36,7 +36,8 @@ int hc_ca_rotate(const hc_keystore *k, const hc_profile *profile, const char *na
                  hc_slice passphrase, int64_t now_s, hc_err *err) HC_MUST_CHECK;
 
 /* Appends a CSR (PEM) for an intermediate CA; its key is made once and kept until a certificate for
- * it is imported, so that a second call asks for the same. */
+ * it is imported, so that a second call asks for the same. -HC_EEXIST where that one is none of
+ * this type. */
 int hc_ca_request(const hc_keystore *k, hc_key_type type, const char *name, hc_slice passphrase,
                   hc_buf *pem, hc_err *err) HC_MUST_CHECK;
 /* Takes over a CA made elsewhere: `pem` has its certificate and then the CAs above it, each issued

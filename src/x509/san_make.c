@@ -103,8 +103,9 @@ static bool is_email(hc_slice email)
     if (at < 0 || email.size > 254)
         return false;
     hc_slice domain = hc_slice_from(email, (size_t)at + 1);
+    /* RFC 5280 section 4.2.1.6 takes its mailboxes from RFC 2821, whose domains have a dot. */
     return is_local_part(before(email, (size_t)at)) && domain.size && domain.at[0] != '*' &&
-           hc_san_is_dns(domain);
+           hc_slice_find(domain, '.') > 0 && hc_san_is_dns(domain);
 }
 
 /* RFC 3986 section 2, with escapes whole. */

@@ -619,6 +619,7 @@ def test_the_same_request_is_made_until_it_is_answered(authority, tmp_path):
         keys.add(public.public_bytes(PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
     assert len(keys) == 1
     assert "BEGIN CERTIFICATE REQUEST" in authority.ca("csr", "--name", "Shop clients")
+    assert "ca/request.key" in authority.ca("csr", "--name", "Shop clients", "--key", "rsa-2048", code=1)
 
 
 def test_what_the_companys_root_signed_elsewhere_is_no_client(authority, company, tmp_path):

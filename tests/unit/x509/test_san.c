@@ -28,6 +28,7 @@ static void email_addresses_follow_their_rule(void **state)
         {{HC_SAN_EMAIL, "alice"}, false},
         {{HC_SAN_EMAIL, "@example.org"}, false},
         {{HC_SAN_EMAIL, "alice@"}, false},
+        {{HC_SAN_EMAIL, "alice@example"}, false},
         {{HC_SAN_EMAIL, ".alice@example.org"}, false},
         {{HC_SAN_EMAIL, "al..ice@example.org"}, false},
         {{HC_SAN_EMAIL, "alice@*.example.org"}, false},
