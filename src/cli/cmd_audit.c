@@ -95,11 +95,20 @@ static int check_action(const char *action, hc_err *err)
 typedef struct printer {
     hc_buf *out;
     bool json;
+    uint64_t left; /* of the page */
+    int64_t last;  /* on it */
+    bool more;
 } printer;
 
 static int on_row(void *arg, const hc_audit_row *row)
 {
-    const printer *p = arg;
+    printer *p = arg;
+    if (p->left == 0) {
+        p->more = true;
+        return 0;
+    }
+    p->left--;
+    p->last = row->seq;
     json_t *json = hc_audit_json(row);
     char *text = NULL;
     int rc = json ? 0 : -HC_ENOMEM;
@@ -119,12 +128,12 @@ static int audit(void *args, hc_err *err)
     const audit_args *a = args;
     hc_records r;
     hc_buf out = hc_buf_init(OUTPUT_LIMIT);
-    printer p = {&out, a->common.json};
+    printer p = {.out = &out, .json = a->common.json, .left = a->limit};
     hc_audit_filter f = {.client_name = hc_slice_text(a->client),
                          .action = hc_slice_text(a->action),
                          .before = (int64_t)a->before,
                          .newest_first = true,
-                         .limit = a->limit};
+                         .limit = a->limit + 1};
     int rc = a->since ? parse_since(a->since, &f.since_ms, err) : 0;
     if (rc == 0 && a->action)
         rc = check_action(a->action, err);
@@ -133,6 +142,8 @@ static int audit(void *args, hc_err *err)
     if (rc != 0)
         return rc;
     rc = r.registry->engine->audit(r.registry, &f, on_row, &p, err);
+    if (rc == 0 && p.more && !p.json)
+        rc = hc_buf_printf(&out, "more: --before %lld\n", (long long)p.last);
     if (rc == 0)
         rc = hc_print(&out);
     else if (rc == -HC_ELIMIT)

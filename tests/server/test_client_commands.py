@@ -252,6 +252,15 @@ def test_pages_of_the_audit_follow_on_each_other(clients):
     assert [row["seq"] for row in pages] == every
 
 
+def test_a_page_of_the_audit_says_how_the_next_is_asked_for(clients):
+    lines = clients.run(command="audit").stdout.splitlines()
+    assert len(lines) == 2
+    first = clients.run("--limit", 1, command="audit").stdout.splitlines()
+    assert first == [lines[0], "more: --before 2"]
+    assert clients.run("--limit", 1, *first[1].split()[1:], command="audit").stdout.splitlines() == lines[1:]
+    assert "more" not in clients.run("--limit", 2, command="audit").stdout
+
+
 # --- suspend, resume, revoke ---
 
 
