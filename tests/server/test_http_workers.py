@@ -7,6 +7,7 @@ import signal
 import threading
 from pathlib import Path
 
+import pytest
 from conftest import eventually
 from wire import Cut, Wire, request
 
@@ -95,3 +96,28 @@ def test_rotation_of_workers_fails_no_request_under_load(server):
             thread.join(60)
         assert wrong == []
         eventually(lambda: not first & set(running.worker_pids()), "successors have taken over")
+
+
+@pytest.mark.parametrize("way", ["return", "sys.exit()", "raise ValueError"])
+def test_process_that_a_view_forked_never_answers_in_its_place(server, way):
+    """It has a copy of the lane, on which the next client's request may be by then."""
+    app = f"""
+import os, sys, time
+
+def app(environ, start_response):
+    who = environ["SSL_CLIENT_S_DN_CN"].encode()
+    start_response("200 OK", [])
+    if environ["PATH_INFO"] == "/fork" and os.fork() == 0:
+        while not os.path.exists("go-on"):
+            time.sleep(0.01)
+        {way if way != "return" else "return [who]"}
+    if environ["PATH_INFO"] == "/slow":
+        open("go-on", "w").close()
+        os.waitpid(-1, 0)
+    return [who]
+"""
+    with server(app, threads=1) as running:
+        (worker,) = running.worker_pids()
+        assert running.request("/fork").text == "alice"
+        assert running.request("/slow", client="bob").text == "bob"
+        assert running.worker_pids() == [worker]
