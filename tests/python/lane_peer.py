@@ -60,6 +60,18 @@ def frame(kind: int, payload: bytes, flags: int = 0) -> bytes:
     return HEADER.pack(len(payload), kind, flags, 0) + payload
 
 
+def cert_frame(slot, variables, der=b"leaf", chain=()) -> bytes:
+    payload = struct.pack("<H", slot) + pack_pairs(variables) + pack32(der)
+    payload += struct.pack("<H", len(chain)) + b"".join(pack32(c) for c in chain)
+    return frame(CERT, payload)
+
+
+def client_frame(slot, name="", roles="", attributes="", *, known=True) -> bytes:
+    payload = struct.pack("<HB", slot, known) + pack16(octets_of(name))
+    payload += pack16(octets_of(roles)) + pack32(octets_of(attributes))
+    return frame(CLIENT, payload)
+
+
 def request_frame(
     method="GET",
     target="/",
@@ -177,15 +189,11 @@ class Front:
         flags = bytes([multiprocess, multithread])
         self.peer.sendall(frame(SERVER, pack_pairs(variables) + flags))
 
-    def send_cert(self, slot, variables, der=b"leaf", chain=()) -> None:
-        payload = struct.pack("<H", slot) + pack_pairs(variables) + pack32(der)
-        payload += struct.pack("<H", len(chain)) + b"".join(pack32(c) for c in chain)
-        self.peer.sendall(frame(CERT, payload))
+    def send_cert(self, *arguments, **keywords) -> None:
+        self.peer.sendall(cert_frame(*arguments, **keywords))
 
-    def send_client(self, slot, name="", roles="", attributes="", *, known=True) -> None:
-        payload = struct.pack("<HB", slot, known) + pack16(octets_of(name))
-        payload += pack16(octets_of(roles)) + pack32(octets_of(attributes))
-        self.peer.sendall(frame(CLIENT, payload))
+    def send_client(self, *arguments, **keywords) -> None:
+        self.peer.sendall(client_frame(*arguments, **keywords))
 
     def question(self):
         """What a view asks, decoded."""

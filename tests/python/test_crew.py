@@ -14,7 +14,7 @@ import time
 import weakref
 
 import pytest
-from lane_peer import Front, LaneClosed, request_frame
+from lane_peer import Front, LaneClosed, cert_frame, client_frame, request_frame
 
 from handclasp._core import Crew, Lane
 from handclasp.client import Client
@@ -503,6 +503,66 @@ def test_nothing_is_lost_in_a_storm(crew, threads):
                 whole = f"/{number}/{n}".encode() + (b"!" if n % 10 == 0 else b"")
                 if not whole.startswith(response.body) or response.failed:
                     wrong.append((number, n, response))
+        except BaseException as problem:
+            wrong.append((number, problem))
+
+    clients = [threading.Thread(target=client, args=(n,)) for n in range(4)]
+    for one in clients:
+        one.start()
+    for one in clients:
+        one.join(60)
+    assert not wrong
+    assert not served.reports
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_nothing_is_lost_however_the_frames_are_cut(crew, threads, tmp_path):
+    """Certificates, records and requests in pieces of any size, bodies by descriptor, questions, late CANCEL."""
+
+    def app(environ, start_response):
+        name, body = environ["handclasp.client"].name, environ["wsgi.input"].read()
+        if environ["QUERY_STRING"] == "ask":
+            assert environ["handclasp.client"].certificates == ()
+        start_response("200 OK", PLAIN)
+        return [name.encode(), body]
+
+    served = crew(app, threads=threads)
+    wrong = []
+
+    def send_cut(front, octets, chance, fd=None):
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", fd))] if fd is not None else []
+        while octets:
+            size = chance.choice([1, 7, 8, 9, 100, 1000, 30_000, len(octets)])
+            sent = front.peer.sendmsg([octets[:size]], rights)
+            octets, rights = octets[sent:], []
+            if chance.random() < 0.2:
+                time.sleep(0.0005)
+
+    def client(number):
+        front, chance = served.fronts[number], random.Random(number)
+        path = tmp_path / str(number)
+        path.write_bytes(b"by file")
+        try:
+            with path.open("rb") as file:
+                for n in range(150):
+                    name, ask, late = f"{number}-{n}", chance.random() < 0.2, chance.random() < 0.2
+                    send_cut(front, cert_frame(3, []) + client_frame(3, name), chance)
+                    target = "/?ask" if ask else "/"
+                    if chance.random() < 0.3:
+                        body = b"by file"
+                        octets = request_frame("POST", target, file_size=len(body), slot=3)
+                        os.lseek(file.fileno(), 0, os.SEEK_SET)
+                        send_cut(front, octets, chance, file.fileno())
+                    else:
+                        body = bytes(chance.choice([0, 10, 16_000, 200_000]))
+                        send_cut(front, request_frame("POST", target, body=body, slot=3), chance)
+                    if ask:
+                        front.answer_next({"ok": True, "certificates": []})
+                    response = front.receive()
+                    if (response.body, response.failed) != (name.encode() + body, False):
+                        wrong.append((name, len(body), response))
+                    if late:
+                        front.cancel()
         except BaseException as problem:
             wrong.append((number, problem))
 
