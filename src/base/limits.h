@@ -92,6 +92,7 @@
 
 /* Everything else */
 #define HC_LIMIT_LOG_LINE       8192
+#define HC_LIMIT_LOG_WAIT_MS    200 /* for the reader of an access log that is a pipe */
 #define HC_LIMIT_CONFIG_BYTES   1048576
 #define HC_LIMIT_PATH_RULES     256
 #define HC_LIMIT_RULE_METHOD    15 /* octets of a method that a path rule names */

@@ -3,7 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <limits.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,9 +24,14 @@
 
 struct hc_access_log {
     pthread_mutex_t lock; /* a pipe takes a long line in pieces: others must not come between */
+    const hc_log *log;
     int fd;
+    bool waits; /* no regular file: it can be full until somebody reads */
     bool json;
     char *format;
+    hc_buf rest; /* of a line that was begun: it comes before the next one */
+    bool stuck;
+    uint64_t lost; /* lines, since it is */
 };
 
 static int check_format(const char *format, hc_err *err)
@@ -43,7 +51,14 @@ static int check_format(const char *format, hc_err *err)
     return 0;
 }
 
-int hc_access_log_over(int fd, const char *format, hc_access_log **out, hc_err *err)
+static bool is_no_file(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && !S_ISREG(st.st_mode);
+}
+
+int hc_access_log_over(int fd, const char *format, const hc_log *log, hc_access_log **out,
+                       hc_err *err)
 {
     bool json = format && strcmp(format, "json") == 0;
     int rc = json || !format ? 0 : check_format(format, err);
@@ -53,8 +68,11 @@ int hc_access_log_over(int fd, const char *format, hc_access_log **out, hc_err *
             (void)close(fd);
         return rc != 0 ? rc : hc_err_set(err, HC_ENOMEM, "no memory for the access log");
     }
+    a->log = log;
     a->fd = fd;
+    a->waits = is_no_file(fd);
     a->json = json;
+    a->rest = hc_buf_init(LINE_MAX_BYTES);
     a->format = hc_strdup(format ? format : DEFAULT_FORMAT);
     if (!a->format) {
         hc_access_log_free(a);
@@ -64,20 +82,27 @@ int hc_access_log_over(int fd, const char *format, hc_access_log **out, hc_err *
     return 0;
 }
 
-int hc_access_log_open(const char *file, const char *format, hc_access_log **out, hc_err *err)
+int hc_access_log_open(const char *file, const char *format, const hc_log *log, hc_access_log **out,
+                       hc_err *err)
 {
     int fd = 1;
     if (strcmp(file, "-") != 0)
         fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
     if (fd < 0)
         return hc_err_errno(err, errno, "cannot open the access log %s", file);
-    return hc_access_log_over(fd, format, out, err);
+    return hc_access_log_over(fd, format, log, out, err);
 }
 
-/* One system call, so that a line goes to the one file or to the other. */
+static void flush_rest(hc_access_log *a);
+
 void hc_access_log_move(hc_access_log *a, int fd)
 {
+    (void)pthread_mutex_lock(&a->lock);
+    flush_rest(a);
+    hc_buf_clear(&a->rest);
     (void)dup3(fd, a->fd, O_CLOEXEC);
+    a->waits = is_no_file(fd);
+    (void)pthread_mutex_unlock(&a->lock);
     (void)close(fd);
 }
 
@@ -85,6 +110,8 @@ void hc_access_log_free(hc_access_log *a)
 {
     if (!a)
         return;
+    flush_rest(a);
+    hc_buf_done(&a->rest);
     if (a->fd > 2)
         (void)close(a->fd);
     (void)pthread_mutex_destroy(&a->lock);
@@ -267,18 +294,64 @@ static int write_json(hc_buf *out, const hc_access_entry *e)
     return rc;
 }
 
-/* A line that cannot be written is lost: the request was answered all the same. */
-static void write_line(hc_access_log *a, hc_slice line)
+static bool has_room(int fd, int wait_ms)
 {
-    (void)pthread_mutex_lock(&a->lock);
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    return poll(&p, 1, wait_ms) > 0;
+}
+
+/* What is left of `line` once the log has taken what it takes now. A pipe that is writable takes
+ * PIPE_BUF octets without blocking. */
+static hc_slice take(const hc_access_log *a, hc_slice line)
+{
     while (line.size) {
-        ssize_t n = write(a->fd, line.at, line.size);
+        size_t size = a->waits && line.size > PIPE_BUF ? PIPE_BUF : line.size;
+        if (a->waits && !has_room(a->fd, a->stuck ? 0 : HC_LIMIT_LOG_WAIT_MS))
+            break;
+        ssize_t n = write(a->fd, line.at, size);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
             break;
         line = hc_slice_from(line, (size_t)n);
     }
+    return line;
+}
+
+static void flush_rest(hc_access_log *a)
+{
+    hc_slice left = take(a, hc_buf_slice(&a->rest));
+    hc_buf_consume(&a->rest, a->rest.size - left.size);
+}
+
+static void note_stuck(hc_access_log *a, bool stuck)
+{
+    if (stuck == a->stuck)
+        return;
+    a->stuck = stuck;
+    if (!has_room(a->log->fd, 0)) /* the same pipe, perhaps */
+        return;
+    if (stuck)
+        hc_log_text(a->log, HC_LOG_WARNING,
+                    "the access log takes no more: lines are lost until it does");
+    else
+        hc_log_text(a->log, HC_LOG_WARNING, "the access log takes lines again, %llu were lost",
+                    (unsigned long long)a->lost);
+    a->lost = 0;
+}
+
+/* A line that cannot be written is lost: the request was answered all the same, and the next ones
+ * do not wait for whoever does not read the log. */
+static void write_line(hc_access_log *a, hc_slice line)
+{
+    (void)pthread_mutex_lock(&a->lock);
+    flush_rest(a);
+    hc_slice left = a->rest.size ? line : take(a, line);
+    note_stuck(a, left.size != 0);
+    if (left.size == line.size)
+        a->lost++;
+    else if (left.size)
+        (void)!hc_buf_add(&a->rest, left);
     (void)pthread_mutex_unlock(&a->lock);
 }
 

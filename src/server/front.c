@@ -120,8 +120,9 @@ static int open_access_log(hc_front *f, const hc_settings *s, hc_err *err)
     int fd = f->access_fd;
     f->access_fd = -1;
     return fd >= 0
-               ? hc_access_log_over(fd, s->access_logformat, &f->shared.access, err)
-               : hc_access_log_open(s->access_logfile, s->access_logformat, &f->shared.access, err);
+               ? hc_access_log_over(fd, s->access_logformat, f->shared.log, &f->shared.access, err)
+               : hc_access_log_open(s->access_logfile, s->access_logformat, f->shared.log,
+                                    &f->shared.access, err);
 }
 
 /* ---- the registry; on the follower's thread but for opening ---- */

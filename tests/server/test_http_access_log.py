@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import threading
 from pathlib import Path
@@ -158,3 +160,36 @@ def test_long_lines_of_many_threads_stay_whole(server):
     assert len(lines) == 480
     for line in lines:
         assert re.fullmatch(r'127\.0\.0\.1 - \S+ \[[^]]*\] "GET /\d+-(\d)\1{6999} HTTP/1\.1" 200 \d+ "-" "-"', line)
+
+
+def test_log_that_nobody_reads_holds_nobody_up(server, tmp_path):
+    fifo = tmp_path / "log"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    lines = b""
+
+    def read() -> int:
+        nonlocal lines
+        before = len(lines)
+        with contextlib.suppress(BlockingIOError):
+            while octets := os.read(reader, 65536):
+                lines += octets
+        return len(lines) - before
+
+    with server("probe:app", pythonpath=APPS, access_logfile=fifo) as running:
+        with Wire(running) as wire:
+            for n in range(30):
+                assert wire.get(f"/{n}-" + "x" * 7000, "User-Agent: " + "y" * 3000).status == 200
+            running.wait_for("WARNING front the access log takes no more: lines are lost until it does")
+            assert read() > 40000
+            wire.get("/last")
+            running.wait_for(r"WARNING front the access log takes lines again, \d+ were lost")
+            wire.get("/behind-it")
+    read()
+    os.close(reader)
+    paths = [re.search(rb'"GET (/\S*) HTTP/1.1" 200 ', line)[1] for line in lines.splitlines()]
+    written = [int(path[1:].split(b"-")[0]) for path in paths[:-2]]
+    assert written == sorted(set(written))
+    assert all(len(path) > 7000 for path in paths[:-2])
+    assert paths[-2:] == [b"/last", b"/behind-it"]
+    assert len(written) < 30

@@ -13,6 +13,7 @@
 
 static char path[] = "/tmp/hc-access-XXXXXX";
 static char text[65536];
+static const hc_log quiet = {.fd = 2};
 
 static int64_t wall_s(void)
 {
@@ -76,7 +77,7 @@ static const char *written(const char *format, const hc_access_entry *entry)
 {
     hc_access_log *log = NULL;
     hc_err err = {0};
-    assert_int_equal(hc_access_log_open(path, format, &log, &err), 0);
+    assert_int_equal(hc_access_log_open(path, format, &quiet, &log, &err), 0);
     hc_access_log_write(log, entry);
     hc_access_log_free(log);
     int fd = open(path, O_RDONLY);
@@ -256,7 +257,7 @@ static void test_format_that_is_none_is_refused(void **state)
     for (size_t i = 0; i < HC_COUNT(formats); i++) {
         hc_access_log *log = NULL;
         hc_err err = {0};
-        assert_int_equal(hc_access_log_open(path, formats[i], &log, &err), -HC_EINVAL);
+        assert_int_equal(hc_access_log_open(path, formats[i], &quiet, &log, &err), -HC_EINVAL);
         assert_non_null(strstr(err.text, "--access-logformat"));
         assert_null(log);
     }
@@ -267,7 +268,7 @@ static void test_file_that_cannot_be_opened_is_named(void **state)
     (void)state;
     hc_access_log *log = NULL;
     hc_err err = {0};
-    assert_int_equal(hc_access_log_open("/nowhere/at/all", NULL, &log, &err), -HC_EIO);
+    assert_int_equal(hc_access_log_open("/nowhere/at/all", NULL, &quiet, &log, &err), -HC_EIO);
     assert_non_null(strstr(err.text, "/nowhere/at/all"));
     assert_null(log);
 }
@@ -284,7 +285,7 @@ static void test_each_allocation_may_fail(void **state)
             sample_init(&s);
             s.request.query = S("\xff"); /* the long way in JSON */
             faults_begin(nth);
-            int rc = hc_access_log_open(path, json ? "json" : "%(r)s", &log, &err);
+            int rc = hc_access_log_open(path, json ? "json" : "%(r)s", &quiet, &log, &err);
             if (rc == 0)
                 hc_access_log_write(log, &s.entry); /* a line is lost, at worst */
             hc_access_log_free(log);
