@@ -307,21 +307,29 @@ class _Paths:
     base: str
 
 
-def _as_list(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None) -> list[str]:
+def _as_list(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None) -> list[str] | None:
     if paths is None:
-        return []
+        return None
     if isinstance(paths, (str, os.PathLike)):
         return [os.path.abspath(paths)]
     return [os.path.abspath(path) for path in paths]
 
 
-def _registry_of_state(state: str) -> str:
-    """What `registry:` in the state folder's handclasp.yaml says: never guessed."""
+def _options_of_state(state: str, *, has_registry: bool) -> tuple[str, str]:
+    """The state folder's handclasp.yaml, and what is in it."""
     path = os.path.join(state, "handclasp.yaml")
     try:
-        text = Path(path).read_text()
-    except OSError as problem:
-        raise ValueError(f"{path} cannot be read ({problem.strerror}): name registry=") from None
+        return path, Path(path).read_text()
+    except FileNotFoundError:
+        if has_registry:
+            return path, ""
+        raise ValueError(f"{path} is not there: name registry=") from None
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ValueError(f"{path} cannot be read: {problem}") from None
+
+
+def _registry_of_state(path: str, text: str) -> str:
+    """What `registry:` says: never guessed."""
     found = re.findall(r"^registry[ \t]*:[ \t]*([^\s#'\"]+)[ \t]*(?:#.*)?$", text, re.MULTILINE)
     if len(found) != 1:
         raise ValueError(f"{path} does not say in one plain line what registry is: name registry=")
@@ -334,17 +342,24 @@ def _cas_of_state(state: str) -> list[str]:
     return [os.path.join(state, "ca", "ca.pem"), *filter(os.path.exists, older)]
 
 
-def _resolve(state: str | None, ca_certs: list[str], crl: list[str], registry: str | None) -> _Paths:
+def _resolve(
+    state: str | None, ca_certs: list[str] | None, crl: list[str] | None, registry: str | None
+) -> _Paths:
     if state is not None:
+        path, text = _options_of_state(state, has_registry=registry is not None)
+        for name, given in (("ca-certs", ca_certs), ("crl", crl)):
+            # The server would admit others by these: whoever does not mean it says crl=[].
+            if given is None and re.search(rf"^{name}[ \t]*:", text, re.MULTILINE):
+                raise ValueError(f"{path} has a line `{name}:`, which is not read here: name {name.replace('-', '_')}=")
         ca_certs = ca_certs or _cas_of_state(state)
-        registry = _registry_of_state(state) if registry is None else registry
+        registry = _registry_of_state(path, text) if registry is None else registry
     if not ca_certs:
         raise ValueError("ca_certs= (or state=) must name the CAs of your clients")
     if registry is None:
         raise ValueError("registry= must name the clients' records, or be 'none' where the CAs alone decide")
     # Not of where the process is by the time that it asks.
     base = os.path.abspath(state if state is not None else ".")
-    return _Paths(ca_certs, crl, None if registry == "none" else registry, base)
+    return _Paths(ca_certs, crl or [], None if registry == "none" else registry, base)
 
 
 def _max_age_ms(seconds: object) -> int:
@@ -386,7 +401,7 @@ class ForwardedClientCertificate:
             imported as a serial alone becomes the first certificate that fits, for as long as this
             process lives: nothing is written.
         state: a state folder, in the place of those that are not given: ca/ca.pem and what its
-            handclasp.yaml says of the registry.
+            handclasp.yaml says of the registry. Where that also names CAs or revocation lists, these must be given.
         unknown: "refuse" or "admit" who is not in the registry.
         registry_max_age: seconds that records are believed for while the registry cannot be read;
             after that a client is answered 503. 1 to 86400.

@@ -539,6 +539,25 @@ def test_each_process_asks_for_itself_after_a_fork(behind: Any, ca: Ca) -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
+@pytest.mark.parametrize(("line", "name"), [("crl: crl.pem", "crl"), ("ca-certs:\n  - /etc/ca.pem", "ca_certs")])
+def test_what_the_server_decides_by_is_not_left_out_in_silence(
+    app: Flask, ca: Ca, tmp_path: Path, line: str, name: str
+) -> None:
+    (tmp_path / "ca").mkdir()
+    (tmp_path / "ca/ca.pem").write_text(pem(ca.cert))
+    (tmp_path / "crl.pem").write_bytes(ca.crl())
+    (tmp_path / "handclasp.yaml").write_text(f"registry: none\n# crl: none\n{line}\n")
+
+    def wrap(**given: Any) -> ForwardedClientCertificate:
+        return ForwardedClientCertificate(app.wsgi_app, form="nginx", trusted=["127.0.0.1"], state=tmp_path, **given)
+
+    for registry in (None, "none"):
+        with pytest.raises(ValueError, match=f"handclasp.yaml has a line .*: name {name}="):
+            wrap(registry=registry)
+    wrap(**{name: tmp_path / ("crl.pem" if name == "crl" else "ca/ca.pem")})
+    wrap(**{name: []})
+
+
 def in_a_child_of_another_user(ask: Callable[[], bool]) -> bool:
     child = os.fork()
     if child == 0:
