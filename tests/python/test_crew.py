@@ -31,7 +31,7 @@ def echo(environ, start_response):
 class Served:
     """Lanes with an application on them, and threads."""
 
-    def __init__(self, app, lanes: int, threads: int) -> None:
+    def __init__(self, app, lanes: int, threads: int, after=None) -> None:
         pairs = [socket.socketpair() for _ in range(lanes)]
         self.fronts = [Front(ours) for ours, _ in pairs]
         self.reports: list[BaseException | str] = []
@@ -43,6 +43,7 @@ class Served:
                 client=Client._of,
                 report=lambda environ, problem: self.reports.append(problem),
                 errors=sys.stderr,
+                after=after,
                 multithread=True,
             )
             for _, theirs in pairs
@@ -73,8 +74,8 @@ class Served:
 def crew():
     served = []
 
-    def start(app, lanes=4, threads=None) -> Served:
-        served.append(Served(app, lanes, lanes if threads is None else threads))
+    def start(app, lanes=4, threads=None, **options) -> Served:
+        served.append(Served(app, lanes, lanes if threads is None else threads, **options))
         return served[-1]
 
     yield start
@@ -168,6 +169,29 @@ def test_what_came_while_all_were_busy_is_answered(crew):
     assert [front.receive().body for front in served.fronts] == [b"/first", b"/1", b"/2"]
 
 
+def test_a_request_that_comes_before_its_lane_is_free_again_is_answered(crew):
+    """The front has END, and another thread is told of what it sends next."""
+    go_on = threading.Event()
+
+    def after():
+        if threading.current_thread() is slow[0]:
+            assert go_on.wait(10)
+
+    def app(environ, start_response):
+        if environ["PATH_INFO"] == "/slow":
+            slow.append(threading.current_thread())
+        return echo(environ, start_response)
+
+    slow: list[threading.Thread] = []
+    served = crew(app, lanes=2, after=after)
+    front, other = served.fronts
+    assert front.ask(target="/slow").body == b"/slow"
+    front.send(target="/next")
+    assert other.ask(target="/other").body == b"/other"  # told after that
+    go_on.set()
+    assert front.receive().body == b"/next"
+
+
 def test_a_request_in_pieces(crew):
     served = crew(echo, lanes=2)
     front = served.fronts[0]
@@ -222,21 +246,42 @@ def serve_through_interrupts(crew: Crew) -> None:
             continue
 
 
-def test_an_interrupt_in_the_last_request_of_a_lane_does_not_hide_its_end():
-    """The end was told with the request, and is told no second time."""
-    served = Served(interrupted, lanes=2, threads=0)
-    last, other = served.fronts
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_interrupt_in_the_last_request_of_a_lane_does_not_hide_its_end(threads):
+    """The end was told with the request, and is told no second time; also where another thread is within a request."""
+    within, go_on = threading.Event(), threading.Event()
+
+    def app(environ, start_response):
+        if environ["PATH_INFO"] == "/hold":
+            within.set()
+            assert go_on.wait(30)
+        return interrupted(environ, start_response)
+
+    served = Served(app, lanes=2, threads=0)
+    other, last = served.fronts
+    serving = [
+        threading.Thread(target=serve_through_interrupts, args=(served.crew,), daemon=True) for _ in range(threads)
+    ]
+    if threads > 1:
+        serving[1].start()
+        other.hello()
+        other.send(target="/hold")
+        assert within.wait(10)
     last.send(target="/interrupt")
     last.peer.shutdown(socket.SHUT_WR)
-    thread = threading.Thread(target=serve_through_interrupts, args=(served.crew,), daemon=True)
-    thread.start()
-    last.hello()
+    serving[0].start()
+    if threads > 1:
+        last.hello()
     assert last.receive().failed
+    if threads == 1:
+        last.hello()  # the thread has come back, and the other lane had its first
     with pytest.raises(LaneClosed):
         last.read()
+    go_on.set()
     other.close()
-    thread.join(10)
-    assert not thread.is_alive()
+    for thread in serving:
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 def test_an_interrupt_before_a_request_leaves_what_was_read_with_it():
