@@ -62,7 +62,8 @@ typedef int (*hc_ca_visit)(void *arg, const hc_ca_entry *entry);
 /* Every CA that is trusted, the active one first. */
 int hc_ca_each(const hc_keystore *k, hc_ca_visit visit, void *arg, hc_err *err) HC_MUST_CHECK;
 /* An old one, by its stem, is trusted no more. Whether certificates of it are left, the caller
- * knows who has the registry. -HC_EINVAL for the active one, -HC_ENOENT. */
+ * knows who has the registry. -HC_EINVAL for the active one, -HC_ENOENT; one that is
+ * retired already stays so. */
 int hc_ca_retire(const hc_keystore *k, const char *stem, hc_err *err) HC_MUST_CHECK;
 
 #endif

@@ -278,25 +278,31 @@ static bool old_number(const char *stem, uint64_t *n)
            hc_parse_u64(hc_slice_from(text, prefix.size), n) && *n >= 1 && *n <= HC_LIMIT_OLD_CAS;
 }
 
-int hc_ca_retire(const hc_keystore *k, const char *stem, hc_err *err)
+/* The certificate decides; a run that was killed behind it is ended by the next one. */
+static int move_retired(const hc_keystore *k, const char *stem, int n, hc_err *err)
 {
     char name[HC_CA_STEM_BYTES + 8], to[HC_CA_STEM_BYTES + 8];
-    bool finished = false, found = false;
+    bool retired = false;
+    file_of(stem, ".pem", name);
+    (void)snprintf(to, sizeof(to), "ca/retired-%d.pem", n);
+    int rc = move_if_there(k, name, to, err);
+    if (rc == 0)
+        rc = hc_keystore_exists(k, to, &retired, err);
+    if (rc == 0 && !retired)
+        rc = hc_err_set(err, HC_ENOENT, "there is no %s/%s", k->path, name);
+    file_of(stem, ".key", name);
+    (void)snprintf(to, sizeof(to), "ca/retired-%d.key", n);
+    return rc == 0 ? move_if_there(k, name, to, err) : rc;
+}
+
+int hc_ca_retire(const hc_keystore *k, const char *stem, hc_err *err)
+{
+    bool finished = false;
     uint64_t n = 0;
     if (!old_number(stem, &n))
         return hc_err_set(err, HC_EINVAL, "only an old CA (ca/old-N) can be retired");
     int rc = hc_ca_settle(k, &finished, err);
-    file_of(stem, ".pem", name);
     if (rc == 0)
-        rc = hc_keystore_exists(k, name, &found, err);
-    if (rc == 0 && !found)
-        return hc_err_set(err, HC_ENOENT, "there is no %s/%s", k->path, name);
-    (void)snprintf(to, sizeof(to), "ca/retired-%d.pem", (int)n);
-    if (rc == 0)
-        rc = hc_keystore_rename(k, name, to, err);
-    file_of(stem, ".key", name);
-    (void)snprintf(to, sizeof(to), "ca/retired-%d.key", (int)n);
-    if (rc == 0)
-        rc = move_if_there(k, name, to, err);
+        rc = move_retired(k, stem, (int)n, err);
     return rc == 0 ? write_trust(k, err) : rc;
 }

@@ -739,6 +739,24 @@ def test_killed_at_any_moment_the_next_run_ends_with_one_outcome(program, seed, 
     kills.assert_most_fell_within()
 
 
+def test_killed_while_a_ca_is_retired_the_next_run_ends_it(program, seed, tmp_path):
+    kills = Kills(program, random.Random("retire"))
+    for turn in range(max(1, KILLS // len(COMMANDS))):
+        state = tmp_path / f"s{turn}"
+        shutil.copytree(seed / "s", state)
+        authority = Authority(program, state)
+        authority.ca("rotate")
+        line = ["ca", "retire", "old-1", "--force", "--state", str(state)]
+        kills.strike(line)
+        done = program.run(*line)
+        assert done.returncode == 0, done.stderr
+        assert authority.roles() == ["active"]
+        assert x509.load_pem_x509_certificates((state / "ca/trust.pem").read_bytes()) == [authority.issuer()]
+        assert sorted(path.name for path in (state / "ca").glob("*-1.*")) == ["retired-1.key", "retired-1.pem"]
+        assert authority.audit("--action", "ca.retire")
+    kills.assert_most_fell_within()
+
+
 FORWARDED = """
 import sys, time, urllib.parse
 from pathlib import Path
