@@ -683,6 +683,8 @@ SPELT = [
     ["x-ssl-client-cert", "client-cert"],
     ["X_SSL_Client_Cert", "SSL_CLIENT_CERT", "HTTP_X_SSL_CLIENT_CERT"],
     ["X-SSL_Client-Cert", "x_forwarded-client_cert", "X_Forwarded_Tls_Client_Cert"],
+    ["x_ssl-client-cert", "X-Forwarded-Client_Cert", "X-Forwarded_Tls-Client-Cert"],
+    ["X-SSL-Client_Cert", "X_Forwarded-Client-Cert", "X-Forwarded-Tls-Client_Cert"],
 ]
 
 
