@@ -87,13 +87,14 @@ static int on_asked(SSL *ssl, void *arg)
     return 1;
 }
 
-static int tls_failed(const char *host, hc_err *err)
+static int tls_failed(const char *host, uint64_t until_ms, hc_err *err)
 {
-    char reason[160] = "the server ended the connection";
     unsigned long code = ERR_peek_last_error();
-    if (code)
-        ERR_error_string_n(code, reason, sizeof(reason));
+    const char *reason = code ? ERR_reason_error_string(code) : NULL;
+    bool late = hc_clock_monotonic_ms() >= until_ms;
     ERR_clear_error();
+    if (!reason)
+        reason = late ? "the server does not answer in time" : "the server ended the connection";
     return hc_err_set(err, HC_ETLS, "%.200s: no TLS handshake: %s", host, reason);
 }
 
@@ -112,11 +113,11 @@ static bool shake_hands(SSL *ssl, uint64_t until_ms)
     }
 }
 
-static int collect(SSL *ssl, const char *host, hc_probe *p, hc_err *err)
+static int collect(SSL *ssl, const char *host, uint64_t until_ms, hc_probe *p, hc_err *err)
 {
     STACK_OF(X509) *chain = SSL_get_peer_cert_chain(ssl);
     if (!chain || sk_X509_num(chain) == 0)
-        return tls_failed(host, err);
+        return tls_failed(host, until_ms, err);
     p->chain = X509_chain_up_ref(chain);
     if (!p->chain)
         return hc_err_set(err, HC_ENOMEM, "out of memory");
@@ -161,7 +162,7 @@ int hc_probe_server(const char *host, const char *port, const char *server_name,
         goto out;
     }
     p.completed = shake_hands(ssl, until_ms);
-    rc = collect(ssl, host, &p, err);
+    rc = collect(ssl, host, until_ms, &p, err);
 out:
     if (ssl && p.completed)
         (void)SSL_shutdown(ssl);
