@@ -447,17 +447,19 @@ static void adopt_next(supervisor *s)
 static void on_rolled(void *arg, bool all_new)
 {
     supervisor *s = arg;
-    bool for_reload = s->rolling;
+    bool for_reload = s->rolling, front_died = s->front.state == HC_FRONT_DOWN;
+    const char *failed =
+        front_died ? "options and certificates are in force, but the front died while the new "
+                     "workers loaded; it is restarted, and they with it"
+        : all_new  ? NULL
+                   : "options and certificates are in force, but the new workers failed, and the "
+                     "old ones serve on; the log says why";
     s->rolling = false;
-    if (all_new)
+    if (!failed)
         hc_log_text(&s->log, HC_LOG_INFO, "the new workers serve, the old ones finish");
-    else
+    else if (!front_died)
         hc_log_text(&s->log, HC_LOG_ERROR, "the new workers failed, the old ones serve on");
-    hc_control_socket_tell_reload(
-        s->control, 0, s->reloads_adopted,
-        all_new ? NULL
-                : "options and certificates are in force, but the new workers failed, and the old "
-                  "ones serve on; the log says why");
+    hc_control_socket_tell_reload(s->control, 0, s->reloads_adopted, failed);
     if (for_reload)
         notify_reloaded(s);
 }

@@ -302,3 +302,20 @@ def test_a_log_that_cannot_be_opened_anew_stays_where_it_is(server, own_state, t
         running.wait_for("logs stay where they are: --access-logfile")
         assert running.request("/one").status == 200
         eventually(lambda: "GET /one" in (moved / "access.log").read_text(), "the line is there")
+
+
+def test_reload_says_that_the_front_died_before_the_new_workers_served(program, server, own_state, tmp_path):
+    app = "import os, time\nwhile os.path.exists('wait'):\n    time.sleep(0.01)\n" + HELLO
+    with server(app, state=own_state) as running:
+        (tmp_path / "wait").touch()
+        command = [str(program.binary), "reload", "--state", str(own_state)]
+        with subprocess.Popen(command, env=program.environment(), stderr=subprocess.PIPE, text=True) as reload:
+            running.wait_for("the new configuration is in force")
+            os.kill(running.front_pid(), signal.SIGKILL)
+            said = reload.communicate(timeout=20)[1]
+        assert reload.returncode == 1
+        assert "the front died while the new workers loaded" in said
+        assert not [line for line in running.log() if "the new workers serve" in line]
+        (tmp_path / "wait").unlink()
+        running.wait_for("serving again")
+        assert running.request().status == 200
