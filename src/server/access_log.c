@@ -14,9 +14,6 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#define DEFAULT_FORMAT                                                                             \
-    "%(h)s %(l)s \"%(c)s\" %(t)s \"%(r)s\" %(s)s %(b)s \"%(f)s\" \"%(a)s\" %(v)s %(n)s %(D)s"
-
 /* Of one value, four octets for each of them where escaped, and of a line: with what a format may
  * ask for, a client must not make its line so long that it is not written. */
 #define VALUE_MAX      8190
@@ -60,8 +57,8 @@ static bool is_no_file(int fd)
 int hc_access_log_over(int fd, const char *format, const hc_log *log, hc_access_log **out,
                        hc_err *err)
 {
-    bool json = format && strcmp(format, "json") == 0;
-    int rc = json || !format ? 0 : check_format(format, err);
+    bool json = strcmp(format, "json") == 0;
+    int rc = json ? 0 : check_format(format, err);
     hc_access_log *a = rc == 0 ? hc_alloc_zero(1, sizeof *a) : NULL;
     if (!a) {
         if (fd > 2)
@@ -73,7 +70,7 @@ int hc_access_log_over(int fd, const char *format, const hc_log *log, hc_access_
     a->waits = is_no_file(fd);
     a->json = json;
     a->rest = hc_buf_init(LINE_MAX_BYTES);
-    a->format = hc_strdup(format ? format : DEFAULT_FORMAT);
+    a->format = hc_strdup(format);
     if (!a->format) {
         hc_access_log_free(a);
         return hc_err_set(err, HC_ENOMEM, "no memory for the access log");

@@ -24,8 +24,8 @@ typedef struct hc_access_entry {
     unsigned pid;
 } hc_access_entry;
 
-/* `file`: "-" for standard output, else a path (appended to). `format`: NULL for the combined
- * format with the client's name, "json", or gunicorn's atoms: %(h)s %(l)s %(u)s %(t)s %(r)s %(m)s
+/* `file`: "-" for standard output, else a path (appended to). `format`: "json", or
+ * gunicorn's atoms: %(h)s %(l)s %(u)s %(t)s %(r)s %(m)s
  * %(U)s %(q)s %(H)s %(s)s %(b)s %(B)s %(f)s %(a)s
  * %(T)s %(M)s %(D)s %(L)s %(p)s %({header}i)s, and ours %(v)s verdict, %(c)s client subject, %(n)s
  * serial. %(u)s is the name of the client's record, or the subject where it has none.

@@ -259,8 +259,8 @@ static const hc_option table[] = {
     {.name = "access-logfile", .type = HC_OPTION_TEXT, IN(access_logfile), .value = "FILE", .initial_help = "none",
      .section = logging, .help = "A line for each request. -: standard output."},
     {.name = "access-logformat", .type = HC_OPTION_TEXT, .flags = RELOADABLE, IN(access_logformat), .value = "FORMAT",
-     .initial = "%(h)s %(l)s %(u)s %(t)s \"%(r)s\" %(s)s %(b)s \"%(f)s\" \"%(a)s\"",
-     .initial_help = "gunicorn's, Apache's combined format", .section = logging,
+     .initial = "%(h)s %(l)s %(u)s %(t)s \"%(r)s\" %(s)s %(b)s \"%(f)s\" \"%(a)s\" %(n)s %(v)s",
+     .initial_help = "Apache's combined format, with the certificate's serial and the verdict", .section = logging,
      .help = "That line, in gunicorn's notation, or \"json\"."},
 
     {.name = "inherit-lanes", .type = HC_OPTION_CUSTOM, .custom = &hc_option_lanes,

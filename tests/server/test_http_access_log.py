@@ -15,14 +15,14 @@ from wire import Wire, request
 APPS = Path(__file__).parent / "apps"
 
 
-def test_usual_line_is_the_combined_format(server):
+def test_usual_line_is_the_combined_format_with_serial_and_verdict(server):
     with server("probe:app", pythonpath=APPS, access_logfile="-") as running:
         with Wire(running) as wire:
             wire.get("/some/path?a=b", "User-Agent: test/1", "Referer: https://localhost/from")
         line = running.wait_for_output("/some/path")
     assert re.fullmatch(
         r'127\.0\.0\.1 - \S+ \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "GET /some/path\?a=b HTTP/1\.1" 200 14 '
-        r'"https://localhost/from" "test/1"',
+        r'"https://localhost/from" "test/1" [0-9a-f]{40} ok',
         line,
     ), line
 

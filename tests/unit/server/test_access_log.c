@@ -240,16 +240,6 @@ static void test_lines_are_appended(void **state)
     assert_string_equal(written("%(s)s", &s.entry), "GET\n200\n");
 }
 
-static void test_usual_format_names_client_and_verdict(void **state)
-{
-    (void)state;
-    sample s;
-    sample_init(&s);
-    assert_string_equal(written(NULL, &s.entry),
-                        "192.0.2.1 - \"-\" [06/Nov/1994:08:49:37 +0000] \"GET /path?a=b HTTP/1.1\" "
-                        "200 1234 \"-\" \"test/1\" ok - 2345678\n");
-}
-
 static void test_format_that_is_none_is_refused(void **state)
 {
     static const char *const formats[] = {"%(h", "%h", "%()s", "%(h)d", "%", "a %(m)s %"};
@@ -268,7 +258,7 @@ static void test_file_that_cannot_be_opened_is_named(void **state)
     (void)state;
     hc_access_log *log = NULL;
     hc_err err = {0};
-    assert_int_equal(hc_access_log_open("/nowhere/at/all", NULL, &quiet, &log, &err), -HC_EIO);
+    assert_int_equal(hc_access_log_open("/nowhere/at/all", "json", &quiet, &log, &err), -HC_EIO);
     assert_non_null(strstr(err.text, "/nowhere/at/all"));
     assert_null(log);
 }
@@ -310,7 +300,6 @@ int main(void)
         WITH_FILE(test_json_of_a_request_that_could_not_be_read_is_one_too),
         WITH_FILE(test_the_name_of_the_record_is_the_user_and_stays_one_line),
         WITH_FILE(test_lines_are_appended),
-        WITH_FILE(test_usual_format_names_client_and_verdict),
         WITH_FILE(test_format_that_is_none_is_refused),
         WITH_FILE(test_file_that_cannot_be_opened_is_named),
         WITH_FILE(test_each_allocation_may_fail),
