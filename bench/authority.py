@@ -151,23 +151,9 @@ def measure_handshakes(
     return handshakes.run(setup, load, crl, rounds, seconds, say)
 
 
-def promises(figures: dict) -> list[dict]:
-    return [
-        {"promise": text, "value": figures[name], "limit": limit, "met": figures[name] <= limit}
-        for name, text, limit in PROMISES
-    ]
-
-
-def all_promises_kept(figures: dict) -> bool:
-    return all(p["met"] for p in promises(figures))
-
-
 def text(figures: dict) -> str:
     lines = [f"\nthe CA, and a revocation list of {figures['entries']:,} entries"]
     for name, label in OTHERS:
         if name in figures:
             lines.append(f"  {label:62}{figures[name]:>11,.{2 if 'ratio' in name else 1}f}")
-    for p in promises(figures):
-        met = "met" if p["met"] else "NOT MET"
-        lines.append(f"  {p['promise']:62}{p['value']:>11,.2f}  <= {p['limit']:<5g}{met}")
     return "\n".join(lines)

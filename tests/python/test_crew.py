@@ -28,6 +28,20 @@ def echo(environ, start_response):
     return [environ["PATH_INFO"].encode()]
 
 
+class Held:
+    """An application whose one path does not go on before it is told to."""
+
+    def __init__(self, path: str, then=echo) -> None:
+        self.path, self.then = path, then
+        self.within, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, environ, start_response):
+        if environ["PATH_INFO"] == self.path:
+            self.within.set()
+            assert self.go_on.wait(30)
+        return self.then(environ, start_response)
+
+
 class Served:
     """Lanes with an application on them, and threads."""
 
@@ -115,21 +129,14 @@ def test_one_thread_serves_every_lane(crew):
 
 
 def test_a_view_that_waits_holds_up_nobody(crew):
-    go_on, within = threading.Event(), threading.Event()
-
-    def app(environ, start_response):
-        if environ["PATH_INFO"] == "/slow":
-            within.set()
-            assert go_on.wait(10)
-        return echo(environ, start_response)
-
+    app = Held("/slow")
     served = crew(app, lanes=2)
     slow, quick = served.fronts
     slow.send(target="/slow")
-    assert within.wait(10)
+    assert app.within.wait(10)
     for n in range(100):
         assert quick.ask(target=f"/{n}").body == f"/{n}".encode()
-    go_on.set()
+    app.go_on.set()
     assert slow.receive().body == b"/slow"
 
 
@@ -152,20 +159,13 @@ def test_a_view_that_computes_holds_up_nobody_for_ever(crew):
 
 def test_what_came_while_all_were_busy_is_answered(crew):
     """Requests on two lanes while the only thread is within another: told once, and not forgotten."""
-    within, go_on = threading.Event(), threading.Event()
-
-    def app(environ, start_response):
-        if environ["PATH_INFO"] == "/first":
-            within.set()
-            assert go_on.wait(10)
-        return echo(environ, start_response)
-
+    app = Held("/first")
     served = crew(app, lanes=3, threads=1)
     served.fronts[0].send(target="/first")
-    assert within.wait(10)
+    assert app.within.wait(10)
     served.fronts[1].send(target="/1")
     served.fronts[2].send(target="/2")
-    go_on.set()
+    app.go_on.set()
     assert [front.receive().body for front in served.fronts] == [b"/first", b"/1", b"/2"]
 
 
@@ -249,14 +249,7 @@ def serve_through_interrupts(crew: Crew) -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_an_interrupt_in_the_last_request_of_a_lane_does_not_hide_its_end(threads):
     """The end was told with the request, and is told no second time; also where another thread is within a request."""
-    within, go_on = threading.Event(), threading.Event()
-
-    def app(environ, start_response):
-        if environ["PATH_INFO"] == "/hold":
-            within.set()
-            assert go_on.wait(30)
-        return interrupted(environ, start_response)
-
+    app = Held("/hold", interrupted)
     served = Served(app, lanes=2, threads=0)
     other, last = served.fronts
     serving = [
@@ -266,7 +259,7 @@ def test_an_interrupt_in_the_last_request_of_a_lane_does_not_hide_its_end(thread
         serving[1].start()
         other.hello()
         other.send(target="/hold")
-        assert within.wait(10)
+        assert app.within.wait(10)
     last.send(target="/interrupt")
     last.peer.shutdown(socket.SHUT_WR)
     serving[0].start()
@@ -277,7 +270,7 @@ def test_an_interrupt_in_the_last_request_of_a_lane_does_not_hide_its_end(thread
         last.hello()  # the thread has come back, and the other lane had its first
     with pytest.raises(LaneClosed):
         last.read()
-    go_on.set()
+    app.go_on.set()
     other.close()
     for thread in serving:
         thread.join(10)
@@ -367,22 +360,15 @@ def test_a_lane_that_breaks_is_closed_and_the_others_go_on():
 
 @pytest.mark.parametrize("threads", [1, 4])
 def test_stop_answers_what_was_sent_and_closes_each_lane(crew, threads):
-    within, go_on = threading.Event(), threading.Event()
-
-    def app(environ, start_response):
-        if environ["PATH_INFO"] == "/0":
-            within.set()
-            assert go_on.wait(10)
-        return echo(environ, start_response)
-
+    app = Held("/0")
     served = crew(app, lanes=4, threads=threads)
     served.fronts[0].send(target="/0")
-    assert within.wait(10)
+    assert app.within.wait(10)
     for n in (1, 2):
         served.fronts[n].send(target=f"/{n}")
     for lane in served.lanes:
         lane.stop()
-    go_on.set()
+    app.go_on.set()
     for n in (0, 1, 2):
         assert served.fronts[n].receive().body == f"/{n}".encode()
     for front in served.fronts:
