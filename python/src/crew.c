@@ -146,31 +146,34 @@ static int take_turn(hcp_crew *crew, hcp_lane *lane, bool *due)
     return rc;
 }
 
+/* Until one is in the queue, or a signal came. -1 with an exception. */
+static int wait_for_lane(hcp_crew *crew)
+{
+    PyThreadState *state = PyEval_SaveThread(); /* GIL: given up while waiting for a request */
+    int problem = harvest(crew, -1);
+    PyEval_RestoreThread(state);
+    if (problem == EINTR)
+        return PyErr_CheckSignals();
+    if (problem == 0)
+        return 0;
+    errno = problem;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return -1;
+}
+
 /* The lane whose turn it is; NULL where none is open any more, or with an exception. A thread that
  * is `due` has put one into the queue. Nobody goes on at once while another is within a request: it
  * may be waiting for nothing but the GIL. */
 static hcp_lane *next_lane(hcp_crew *crew, bool due)
 {
     while (crew->open) {
-        int problem;
         hcp_lane *lane = due || crew->busy == 0 ? take_queued(crew) : NULL;
         if (!lane && crew->busy == 0 && harvest(crew, 0) == 0)
             lane = take_queued(crew);
         if (lane)
             return lane;
-        /* GIL: given up while waiting for a request. */
-        Py_BEGIN_ALLOW_THREADS problem = harvest(crew, -1);
-        Py_END_ALLOW_THREADS if (problem == EINTR)
-        {
-            if (PyErr_CheckSignals() < 0)
-                return NULL;
-        }
-        else if (problem)
-        {
-            errno = problem;
-            PyErr_SetFromErrno(PyExc_OSError);
+        if (wait_for_lane(crew) < 0)
             return NULL;
-        }
         due = true;
     }
     return NULL;
